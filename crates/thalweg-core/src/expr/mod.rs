@@ -1,0 +1,173 @@
+//! Conditions and small computations over fields, parameters, times and sizes.
+
+use std::ops::Range;
+
+use crate::{ErrorClass, Timestamp, Value};
+
+/// A compiled expression.
+#[derive(Debug, Clone)]
+pub struct Expr {
+    text: String,
+}
+
+/// A mistake in an expression's text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ExprError {
+    /// Where, in bytes of the text.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl ExprError {
+    /// Returns what can be done about it: edit the text.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::Config
+    }
+}
+
+/// An expression that makes no sense with the values at hand.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("evaluate `{expr}`: {message}")]
+pub struct EvalError {
+    /// The part that makes no sense.
+    pub expr: String,
+    /// Why, with the values.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl EvalError {
+    /// Returns what can be done about it: edit the text.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::Config
+    }
+}
+
+/// A dotted name: `cpid`, `in.kernel.date`, `key.end`, `$distributed`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name(pub Vec<String>);
+
+impl Name {
+    /// Tells if it is a parameter, written `$name`.
+    pub fn is_param(&self) -> bool {
+        self.0.first().is_some_and(|first| first.starts_with('$'))
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
+
+/// A question that the ledger answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Predicate {
+    /// `receipted at STATION`, `PRODUCT receipted at STATION`.
+    ReceiptedAt {
+        /// The product made from this file; none for this file itself.
+        product: Option<String>,
+        /// The station, as written: may be a family such as `{dsm}`.
+        station: String,
+    },
+    /// `2 copies elsewhere`.
+    CopiesElsewhere(u32),
+    /// `step STEP done`.
+    StepDone(String),
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// A value that stays.
+    Value(Value),
+    /// A value now, that moves with time: `slope` seconds in each second.
+    Moving {
+        /// The value at [`ExprEnv::now`].
+        value: Value,
+        /// 1: grows with time; -1: shrinks.
+        slope: i8,
+    },
+    /// A field that the file has not: equals nothing.
+    Absent,
+    /// Something that is not there yet; what, in words.
+    NotYet(String),
+}
+
+/// Where an expression gets its values from.
+pub trait ExprEnv {
+    /// Returns what `name` stands for; `now` is not asked for.
+    fn lookup(&self, name: &Name) -> Lookup;
+
+    /// Answers a question to the ledger.
+    fn predicate(&self, _predicate: &Predicate) -> bool {
+        false
+    }
+
+    /// Returns the present moment.
+    fn now(&self) -> Timestamp;
+}
+
+/// The outcome of a condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it holds.
+    pub holds: bool,
+    /// The earliest moment at which time alone flips it.
+    pub changes_at: Option<Timestamp>,
+    /// What is not there yet and could decide it.
+    pub waits_for: Vec<String>,
+    /// The condition with the values filled in.
+    pub because: String,
+}
+
+impl Expr {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    /// The first mistake, with its place in `text`.
+    pub fn parse(_text: &str) -> Result<Self, ExprError> {
+        todo!()
+    }
+
+    /// Returns the expression's text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the names used, each once, in order of first appearance; `now` is not among them.
+    pub fn names(&self) -> Vec<Name> {
+        todo!()
+    }
+
+    /// Returns every appearance of a name with its place in the text, for messages about unknown ones.
+    pub fn names_with_spans(&self) -> Vec<(Name, Range<usize>)> {
+        todo!()
+    }
+
+    /// Returns the questions to the ledger, in order of appearance.
+    pub fn predicates(&self) -> Vec<Predicate> {
+        todo!()
+    }
+
+    /// Evaluates as a condition.
+    ///
+    /// # Errors
+    /// When values of unlike types are compared or computed with, or the outcome is not true or false.
+    pub fn eval(&self, _env: &dyn ExprEnv) -> Result<Verdict, EvalError> {
+        todo!()
+    }
+
+    /// Evaluates as a value; none when something in it is absent or not there yet.
+    ///
+    /// # Errors
+    /// When values of unlike types are compared or computed with.
+    pub fn value(&self, _env: &dyn ExprEnv) -> Result<Option<Value>, EvalError> {
+        todo!()
+    }
+}
