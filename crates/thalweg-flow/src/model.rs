@@ -561,7 +561,7 @@ pub struct Keep {
 pub struct Delete {
     /// As soon as everything else allows it.
     pub at_once: bool,
-    /// Older than this, by start of coverage or else by arrival.
+    /// Here for longer than this, by arrival (a product made today of an old span is new).
     pub older_than: Option<SignedDuration>,
     /// Only while free space is below this.
     pub when_free_below: Option<Threshold>,
@@ -657,6 +657,11 @@ impl Product {
     /// Returns the pattern of this product's paths at a station.
     pub fn pattern_at(&self, station: &str) -> &Pattern {
         self.path_at.get(station).unwrap_or(&self.path)
+    }
+
+    /// Returns the fields of the series in which files follow each other: `group`, else those of `not_newest`.
+    pub fn series(&self) -> &[String] {
+        if self.group.is_empty() { self.ready.not_newest.as_deref().unwrap_or_default() } else { &self.group }
     }
 }
 

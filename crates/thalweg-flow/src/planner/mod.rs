@@ -1,1 +1,39 @@
-//! planner
+//! The planner: `(flow, facts, now) -> tasks + reasons`, a pure function.
+//!
+//! It works key by key. [`touch`] says which keys a change touches, [`evaluate`] says of one key what is there, what
+//! comes next and why, and gives the task when it is ready. [`keys`] lists keys (all, or those of a span of time, for
+//! working backward), [`keep`] decides on retention, [`dispatch`] on what may run beside what. None of them reads a
+//! disk or a clock: everything known comes through [`Facts`].
+
+pub mod command;
+pub mod backward;
+pub mod dispatch;
+mod evaluate;
+mod facts;
+mod family;
+mod gather;
+pub mod keep;
+mod key;
+pub mod keys;
+pub mod memory;
+mod outputs;
+mod ready;
+mod reason;
+mod standing;
+mod task;
+mod touch;
+mod trigger;
+mod verdict;
+
+pub use evaluate::{Occasion, evaluate};
+pub use facts::{
+    Contribution, DoneRun, Evidence, Facts, FailedRun, FileFact, FileQuery, FileState, Hold, LeftFile, Listing, Origin,
+    Round, UsedFile,
+};
+pub use family::{coverage_of, identity_of_file, series_of, suspect};
+pub use key::KeyId;
+pub use ready::{Readiness, readiness};
+pub use reason::{Evaluation, Next, Reason, There};
+pub use task::{Previous, Task, TaskInput, TaskOutput};
+pub use touch::{released, touched, touched_by_run};
+pub use trigger::{due_round, next_moment};

@@ -1,0 +1,56 @@
+//! The moments of steps that start at moments, and the rounds they make.
+//!
+//! A missed moment is made up once: however many were missed, one round is due.
+
+use std::str::FromStr;
+
+use croner::Cron;
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use thalweg_core::Timestamp;
+
+use super::Facts;
+use crate::{Step, When};
+
+/// Returns the first moment after `last`; `None` for steps that do not start at moments.
+///
+/// An `every` step that never had a round is due at once. `station` spreads the moments of a family.
+pub fn next_moment(when: &When, last: Option<Timestamp>, now: Timestamp, station: &str) -> Option<Timestamp> {
+    match when {
+        When::Every { every, spread, .. } => {
+            let Some(last) = last else { return Some(now) };
+            let next = last.checked_add(*every).ok()?;
+            next.checked_add(spread_of(station, *spread)).ok()
+        }
+        When::Cron { line, zone } => cron_after(line, zone, last.unwrap_or(now)),
+        When::Arrives | When::Flag(_) | When::Asked => None,
+    }
+}
+
+/// Returns the moment of the round that is due or under way for a step at a station.
+pub fn due_round(step: &Step, station: &str, facts: &dyn Facts) -> Option<Timestamp> {
+    let round = facts.round(&step.name, station);
+    if round.open.is_some() {
+        return round.open;
+    }
+    let now = facts.now();
+    next_moment(&step.when, round.last, now, station).filter(|moment| *moment <= now).map(|_| now)
+}
+
+fn cron_after(line: &str, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
+    let cron = Cron::from_str(line).ok()?;
+    let next = cron.find_next_occurrence(&after.to_zoned(zone.clone()), false).ok()?;
+    Some(next.timestamp())
+}
+
+// The same station always gets the same share of the spread, so that moments do not wander.
+fn spread_of(station: &str, spread: SignedDuration) -> SignedDuration {
+    let millis = u64::try_from(spread.as_millis()).unwrap_or(0);
+    if millis == 0 {
+        return SignedDuration::ZERO;
+    }
+    let hash = blake3::hash(station.as_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.as_bytes()[..8]);
+    SignedDuration::from_millis(i64::try_from(u64::from_le_bytes(first) % millis).unwrap_or(0))
+}
