@@ -3,7 +3,16 @@
 //! Text in, rules out ([`parse`]), and from rules and facts to tasks with their reasons ([`planner`]). Nothing here
 //! does input or output: what a flow file refers to (parameter files, environment) is handed in by the caller.
 
+mod diagnostic;
+mod keys;
 pub mod model;
+mod parse;
 pub mod planner;
+mod reader;
+mod source;
+mod validate;
 
+pub use diagnostic::{Diagnostics, Problem, Severity};
 pub use model::*;
+pub use parse::{Parsed, parse};
+pub use source::{InMemory, Nowhere, Settings, Source, Surroundings};
