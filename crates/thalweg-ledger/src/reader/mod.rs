@@ -1,0 +1,119 @@
+//! Reading: every question that can be put to a ledger. One module for each part of it.
+
+mod coverage;
+mod evidence;
+mod files;
+mod planning;
+mod runs;
+
+pub use files::{KnownFile, KnownFiles};
+
+use rusqlite::types::Value;
+use thalweg_core::ContentHash;
+
+use crate::Error;
+use crate::db::Db;
+
+/// A connection for reading. It belongs to one thread at a time; making another is cheap.
+pub struct Reader {
+    pub(crate) db: Db,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("path", &self.db.path).finish()
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// Runs several queries on one unchanging view of the ledger.
+    ///
+    /// To be left soon: the write-ahead log grows as long as an old view is held.
+    pub fn snapshot<T>(&self, body: impl FnOnce(&Self) -> Result<T, Error>) -> Result<T, Error> {
+        self.db.batch("SAVEPOINT snapshot")?;
+        // The view is taken by the first query, so one is made here.
+        let result = self.db.value::<i64>("SELECT count(*) FROM meta", []).and_then(|_| body(self));
+        let released = self.db.batch("RELEASE snapshot");
+        let value = result?;
+        released?;
+        Ok(value)
+    }
+
+    /// Returns a number that changes whenever another connection has changed the ledger.
+    pub fn data_version(&self) -> Result<i64, Error> {
+        Ok(self.db.value("PRAGMA data_version", [])?.unwrap_or(0))
+    }
+
+    /// Returns a value of the ledger's own book-keeping.
+    pub fn meta(&self, key: &str) -> Result<Option<String>, Error> {
+        self.db.value("SELECT value FROM meta WHERE key = ?1", [key])
+    }
+
+    /// Returns the id under which this ledger gives receipts, a UUID.
+    pub fn ledger_id(&self) -> Result<String, Error> {
+        self.meta("ledger")?.ok_or_else(|| self.db.no_such("meta value", "ledger"))
+    }
+
+    /// Returns the names of all stations that occur.
+    pub fn stations(&self) -> Result<Vec<String>, Error> {
+        self.db.all("SELECT name FROM stations ORDER BY name", [], |row| row.get())
+    }
+
+    /// Returns the names of all products that occur.
+    pub fn products(&self) -> Result<Vec<String>, Error> {
+        self.db.all("SELECT name FROM products ORDER BY name", [], |row| row.get())
+    }
+
+    /// Returns the names of all steps that occur.
+    pub fn steps(&self) -> Result<Vec<String>, Error> {
+        self.db.all("SELECT name FROM steps ORDER BY name", [], |row| row.get())
+    }
+
+    /// Checks the whole file for damage and returns what was found; reads all of it.
+    pub fn damage(&self) -> Result<Vec<String>, Error> {
+        let mut found = self.db.all("PRAGMA integrity_check(100)", [], |row| row.get::<String>())?;
+        found.retain(|line| line != "ok");
+        found.extend(self.db.all("PRAGMA foreign_key_check", [], |row| {
+            let (table, row, parent) = (row.get::<String>()?, row.get::<Option<i64>>()?, row.get::<String>()?);
+            Ok(format!("row {} of {table} names a row of {parent} that is not there", row.unwrap_or(0)))
+        })?);
+        Ok(found)
+    }
+
+    /// Returns how SQLite answers a query that a reading function makes; for tests that an index is used.
+    #[doc(hidden)]
+    pub fn explain(&self, sql: &str) -> Result<Vec<String>, Error> {
+        self.db.all(&format!("EXPLAIN QUERY PLAN {sql}"), [], |row| {
+            row.get::<i64>()?;
+            row.get::<i64>()?;
+            row.get::<i64>()?;
+            row.get()
+        })
+    }
+
+    /// The number of a station, or of none that exists.
+    fn station_id(&self, name: &str) -> Result<i64, Error> {
+        Ok(self.db.value("SELECT id FROM stations WHERE name = ?1", [name])?.unwrap_or(-1))
+    }
+
+    fn product_id(&self, name: &str) -> Result<i64, Error> {
+        Ok(self.db.value("SELECT id FROM products WHERE name = ?1", [name])?.unwrap_or(-1))
+    }
+
+    fn step_id(&self, name: &str) -> Result<i64, Error> {
+        Ok(self.db.value("SELECT id FROM steps WHERE name = ?1", [name])?.unwrap_or(-1))
+    }
+
+    fn content_id(&self, hash: &ContentHash) -> Result<i64, Error> {
+        Ok(self.db.value("SELECT id FROM contents WHERE hash = ?1", [hash.0.as_slice()])?.unwrap_or(-1))
+    }
+}
+
+/// A bound value.
+fn bind(value: impl Into<Value>) -> Value {
+    value.into()
+}

@@ -1,0 +1,171 @@
+//! The writer thread: the only one with a connection that can write.
+//!
+//! Closures that wait share one transaction, since a sync of the disk costs more than all of their statements. Each has
+//! a savepoint of its own, and none is answered before the transaction is on the disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::{Duration, Instant};
+
+use crate::db::Db;
+use crate::open::Options;
+use crate::tx::Caches;
+use crate::{Error, Reader, Tx};
+
+/// A closure that waits for the writer, with whoever waits for its answer.
+pub(crate) trait Job: Send {
+    /// Runs the closure; tells the error it ended with, if any.
+    fn run(&mut self, tx: &mut Tx<'_>) -> Option<Error>;
+    /// Makes `error` the answer, unless the closure has failed by itself.
+    fn fail(&mut self, error: &Error);
+    /// Sends the answer.
+    fn answer(self: Box<Self>);
+}
+
+pub(crate) struct Call<T, F> {
+    body: Option<F>,
+    result: Option<Result<T, Error>>,
+    reply: SyncSender<Result<T, Error>>,
+    path: PathBuf,
+}
+
+impl<T, F> Call<T, F> {
+    pub(crate) fn new(body: F, reply: SyncSender<Result<T, Error>>, path: PathBuf) -> Self {
+        Self { body: Some(body), result: None, reply, path }
+    }
+}
+
+impl<T, F> Job for Call<T, F>
+where
+    F: FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send,
+    T: Send,
+{
+    fn run(&mut self, tx: &mut Tx<'_>) -> Option<Error> {
+        let body = self.body.take()?;
+        // The closure's changes are undone after a panic and nothing else of it is looked at again.
+        let result = catch_unwind(AssertUnwindSafe(|| body(tx))).unwrap_or_else(|panic| {
+            let message = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "no message".to_owned());
+            Err(Error::Panicked { path: self.path.clone(), message })
+        });
+        let error = result.as_ref().err().cloned();
+        self.result = Some(result);
+        error
+    }
+
+    fn fail(&mut self, error: &Error) {
+        if !matches!(self.result, Some(Err(_))) {
+            self.result = Some(Err(error.clone()));
+        }
+    }
+
+    fn answer(self: Box<Self>) {
+        let path = self.path;
+        // Nobody may be waiting any more, which is theirs to decide.
+        let _ = self.reply.send(self.result.unwrap_or(Err(Error::Closed { path })));
+    }
+}
+
+pub(crate) struct Writer {
+    reader: Reader,
+    caches: Caches,
+    group_size: usize,
+    group_time: Duration,
+    data_version: i64,
+}
+
+impl Writer {
+    pub(crate) fn new(db: Db, options: &Options) -> Self {
+        Self {
+            reader: Reader::new(db),
+            caches: Caches::default(),
+            group_size: options.group_size.max(1),
+            group_time: options.group_time,
+            data_version: -1,
+        }
+    }
+
+    /// Serves closures until every handle is gone, then closes the file.
+    pub(crate) fn serve(mut self, jobs: &Receiver<Box<dyn Job>>) {
+        while let Ok(first) = jobs.recv() {
+            self.group(first, jobs);
+        }
+        // Best effort: what stays in the log is found there at the next opening.
+        let _ = self.reader.db.batch("PRAGMA optimize");
+        let _ = self.reader.db.value::<i64>("PRAGMA wal_checkpoint(TRUNCATE)", []);
+    }
+
+    fn group(&mut self, first: Box<dyn Job>, jobs: &Receiver<Box<dyn Job>>) {
+        let begun = Instant::now();
+        let mut done: Vec<Box<dyn Job>> = Vec::new();
+        if let Err(error) = self.begin() {
+            // Those who wait behind would wait out the same lock one by one.
+            for mut job in std::iter::once(first).chain(jobs.try_iter().take(self.group_size)) {
+                job.fail(&error);
+                job.answer();
+            }
+            return;
+        }
+        let mut next = Some(first);
+        let mut ended = Ok(());
+        while let Some(mut job) = next.take() {
+            let outcome = self.one(job.as_mut());
+            done.push(job);
+            if let Err(error) = outcome {
+                ended = Err(error);
+                break;
+            }
+            if done.len() < self.group_size && begun.elapsed() < self.group_time {
+                next = jobs.try_recv().ok();
+            }
+        }
+        if let Err(error) = ended.and_then(|()| self.reader.db.batch("COMMIT")) {
+            if !self.reader.db.conn.is_autocommit() {
+                // If even this fails, the next BEGIN tells.
+                let _ = self.reader.db.batch("ROLLBACK");
+            }
+            self.caches.clear();
+            for job in &mut done {
+                job.fail(&error);
+            }
+        }
+        for job in done {
+            job.answer();
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        if !self.reader.db.conn.is_autocommit() {
+            self.reader.db.batch("ROLLBACK")?;
+        }
+        self.reader.db.batch("BEGIN IMMEDIATE")?;
+        // Another process may have renamed what is cached here.
+        let version = self.reader.db.value::<i64>("PRAGMA data_version", [])?.unwrap_or(-1);
+        if version != self.data_version {
+            self.data_version = version;
+            self.caches.clear();
+        }
+        Ok(())
+    }
+
+    /// Runs one closure in its savepoint; an error means that the whole transaction is lost.
+    fn one(&mut self, job: &mut dyn Job) -> Result<(), Error> {
+        self.reader.db.run("SAVEPOINT closure", [])?;
+        let failure = job.run(&mut Tx::new(&self.reader, &mut self.caches));
+        if self.reader.db.conn.is_autocommit() {
+            // Some failures (disk full, input or output) make SQLite undo the transaction at once.
+            let path = self.reader.db.path.to_path_buf();
+            return Err(failure.unwrap_or(Error::RolledBack { path }));
+        }
+        if failure.is_some() {
+            self.caches.clear();
+            self.reader.db.run("ROLLBACK TO closure", [])?;
+        }
+        self.reader.db.run("RELEASE closure", [])?;
+        Ok(())
+    }
+}
