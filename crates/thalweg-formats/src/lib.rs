@@ -6,6 +6,7 @@
 
 mod bunzip;
 pub mod dmap;
+pub mod hdf5;
 
 mod probe;
 
