@@ -1,0 +1,158 @@
+//! What happens in an engine, as typed events: reporters, logs and pages consume them and never look inside.
+
+use serde::Serialize;
+use thalweg_core::{ErrorClass, RelPath, Timestamp};
+
+/// Something that happened.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// The engine has started.
+    Started {
+        /// The flow's name.
+        flow: String,
+        /// Its stations on this host.
+        stations: Vec<String>,
+    },
+    /// Something the flow says is not carried out.
+    Note {
+        /// Where in the flow file.
+        place: String,
+        /// What.
+        message: String,
+    },
+    /// A station was listed.
+    Listed {
+        /// The station.
+        station: String,
+        /// Files met that belong to a product.
+        files: u64,
+        /// New or changed ones.
+        changed: u64,
+        /// Files gone since the last listing.
+        gone: u64,
+    },
+    /// A station cannot be listed or watched.
+    Trouble {
+        /// The station.
+        station: String,
+        /// What and why.
+        message: String,
+    },
+    /// A file was read and recorded.
+    FileTaken {
+        /// The station.
+        station: String,
+        /// The product.
+        product: String,
+        /// The path.
+        path: RelPath,
+        /// Bytes.
+        size: u64,
+    },
+    /// A file was put aside as bad.
+    Quarantined {
+        /// The station.
+        station: String,
+        /// Where it was.
+        path: RelPath,
+        /// Where it is; none if it was only recorded.
+        moved_to: Option<RelPath>,
+        /// What is wrong.
+        message: String,
+    },
+    /// A file cannot be read for now.
+    FileTrouble {
+        /// The station.
+        station: String,
+        /// The path.
+        path: RelPath,
+        /// Why.
+        message: String,
+    },
+    /// A file vanished without a rule.
+    FileGone {
+        /// The station.
+        station: String,
+        /// The path.
+        path: RelPath,
+    },
+    /// A run began.
+    RunStarted {
+        /// Its number.
+        run: i64,
+        /// The step.
+        step: String,
+        /// The key.
+        key: String,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// A run tells how far it is.
+    RunProgress {
+        /// Its number.
+        run: i64,
+        /// Units done.
+        done: u64,
+        /// Units in all.
+        total: Option<u64>,
+        /// The unit.
+        unit: String,
+    },
+    /// A run ended well.
+    RunDone {
+        /// Its number.
+        run: i64,
+        /// The step.
+        step: String,
+        /// The key.
+        key: String,
+        /// What it left, as `station/path`.
+        outputs: Vec<String>,
+        /// Bytes of that.
+        bytes: u64,
+        /// Seconds it took.
+        seconds: f64,
+        /// It went on without an input that may still come.
+        partial: bool,
+    },
+    /// A run failed.
+    RunFailed {
+        /// Its number.
+        run: i64,
+        /// The step.
+        step: String,
+        /// The key.
+        key: String,
+        /// The class by which it is decided.
+        class: ErrorClass,
+        /// What was said.
+        message: String,
+        /// The next try.
+        retry_at: Option<Timestamp>,
+        /// Its log.
+        log: Option<String>,
+    },
+    /// A file was removed by a rule.
+    Removed {
+        /// The station.
+        station: String,
+        /// The path.
+        path: RelPath,
+        /// The keep.
+        keep: String,
+    },
+    /// The flow file was read again.
+    Reloaded {
+        /// It is in force; else the old one stays.
+        accepted: bool,
+        /// What was wrong with it.
+        message: String,
+    },
+    /// The engine is stopping.
+    Stopping {
+        /// Why.
+        why: String,
+    },
+}

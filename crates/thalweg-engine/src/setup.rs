@@ -1,0 +1,102 @@
+//! What an engine is given: the flow, the stations that are on this host, and where its own files lie.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thalweg_core::{Clock, RelPath};
+use thalweg_flow::{Flow, Station};
+use thalweg_store::{LocalStore, Store, StoreError};
+
+/// What an engine is given.
+#[derive(Clone)]
+pub struct Setup {
+    /// The rules.
+    pub flow: Arc<Flow>,
+    /// The flow file.
+    pub flow_path: PathBuf,
+    /// Digest of the flow file's text, as hexadecimal digits.
+    pub flow_digest: String,
+    /// The folder that relative roots and settings files are relative to.
+    pub base: PathBuf,
+    /// The stations of this host.
+    pub here: BTreeSet<String>,
+    /// The ledger.
+    pub ledger: PathBuf,
+    /// Folder of run logs, lock and control socket.
+    pub state: PathBuf,
+    /// This program, for built-in verbs and probes.
+    pub program: PathBuf,
+    /// Version and build of this program.
+    pub version: String,
+    /// Formats whose probe this program has.
+    pub formats: Vec<String>,
+    /// Runs at once; `None`: as many as there are processors.
+    pub slots: Option<usize>,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The stations of this host with their stores.
+#[derive(Debug, Clone)]
+pub struct Places {
+    stores: BTreeMap<String, (PathBuf, Arc<dyn Store>)>,
+}
+
+impl Places {
+    /// Opens the roots of all stations that are on this host; a root that is missing is made if its parent folder is
+    /// there and the station is not only read.
+    ///
+    /// # Errors
+    ///
+    /// Those of making or opening a root.
+    pub fn open(setup: &Setup) -> Result<Self, StoreError> {
+        let mut stores: BTreeMap<String, (PathBuf, Arc<dyn Store>)> = BTreeMap::new();
+        for station in setup.flow.stations.values().filter(|station| setup.here.contains(&station.name)) {
+            let root = root_of(setup, station);
+            if !station.read_only && station.volume.is_none() && !root.exists() {
+                // A missing folder is made, a missing mount is not: somebody has to be there above it.
+                let _ = std::fs::create_dir_all(&root);
+            }
+            stores.insert(station.name.clone(), (root.clone(), Arc::new(LocalStore::new(root))));
+        }
+        Ok(Self { stores })
+    }
+
+    /// Returns the store of a station of this host.
+    pub fn store(&self, station: &str) -> Option<&Arc<dyn Store>> {
+        self.stores.get(station).map(|(_, store)| store)
+    }
+
+    /// Returns the root of a station of this host.
+    pub fn root(&self, station: &str) -> Option<&Path> {
+        self.stores.get(station).map(|(root, _)| root.as_path())
+    }
+
+    /// Returns the absolute path of a file.
+    pub fn absolute(&self, station: &str, path: &RelPath) -> Option<PathBuf> {
+        use std::os::unix::ffi::OsStringExt;
+        let name = std::ffi::OsString::from_vec(path.to_bytes());
+        self.root(station).map(|root| root.join(name))
+    }
+
+    /// Returns station and path of an absolute path that lies below a root of this host.
+    pub fn locate(&self, absolute: &Path) -> Option<(String, RelPath)> {
+        use std::os::unix::ffi::OsStrExt;
+        self.stores.iter().find_map(|(name, (root, _))| {
+            let below = absolute.strip_prefix(root).ok()?;
+            Some((name.clone(), RelPath::from_bytes(below.as_os_str().as_bytes())))
+        })
+    }
+
+    /// Returns the stations of this host.
+    pub fn stations(&self) -> impl Iterator<Item = (&str, &Path, &Arc<dyn Store>)> {
+        self.stores.iter().map(|(name, (root, store))| (name.as_str(), root.as_path(), store))
+    }
+}
+
+/// Returns the absolute root of a station.
+pub fn root_of(setup: &Setup, station: &Station) -> PathBuf {
+    let root = setup.base.join(&station.root);
+    std::path::absolute(&root).unwrap_or(root)
+}
