@@ -256,3 +256,160 @@ impl Grid {
         cells
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[rstest]
+    #[case(0, "1980-01-06T00:00:00Z")]
+    #[case(1_167_264_016, "2016-12-31T23:59:59Z")]
+    #[case(1_167_264_018, "2017-01-01T00:00:00Z")]
+    #[case(899_164_814, "2008-07-04T00:00:00Z")]
+    #[case(925_484_675, "2009-05-04T15:04:20Z")]
+    #[case(1_000_000_000, "2011-09-14T01:46:25Z")]
+    #[case(-1, "1980-01-05T23:59:59Z")]
+    fn gps_and_utc_agree(#[case] gps: i64, #[case] utc: &str) {
+        assert_eq!(utc_from_gps(GpsTime::from_seconds(gps)), at(utc));
+        assert_eq!(GpsTime::from(at(utc)), GpsTime::from_seconds(gps));
+        assert!(!GpsTime::from_seconds(gps).is_leap_second());
+    }
+
+    #[test]
+    fn leap_seconds_are_where_they_were() {
+        let listed = [
+            46_828_800, 78_364_801, 109_900_802, 173_059_203, 252_028_804, 315_187_205, 346_723_206, 393_984_007, 425_520_008, 457_056_009,
+            504_489_610, 551_750_411, 599_184_012, 820_108_813, 914_803_214, 1_025_136_015, 1_119_744_016, 1_167_264_017,
+        ];
+        for (gps, unix) in listed.into_iter().zip(&LEAP_SECONDS[9..]) {
+            let leap = GpsTime::from_seconds(gps);
+            assert!(leap.is_leap_second(), "{gps}");
+            assert!(!GpsTime::from_seconds(gps + 1).is_leap_second() && !GpsTime::from_seconds(gps - 1).is_leap_second());
+            assert_eq!(leap.to_utc().as_second(), *unix);
+            assert_eq!(GpsTime::from_seconds(gps + 1).to_utc().as_second(), *unix);
+            assert_eq!(GpsTime::from_seconds(gps - 1).to_utc().as_second(), unix - 1);
+        }
+        assert_eq!(at("1972-07-01T00:00:00Z").as_second(), LEAP_SECONDS[0]);
+        assert_eq!(at("2017-01-01T00:00:00Z").as_second(), LEAP_SECONDS[26]);
+    }
+
+    #[test]
+    fn gps_time_is_written_as_it_is_read() {
+        for text in ["gps:899164814", "gps:899164814.5", "gps:0", "gps:-5"] {
+            let now = Timestamp::UNIX_EPOCH;
+            assert_eq!(GpsTime::from(parse_instant(text, now).unwrap()).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn times_beyond_all_are_held_at_the_edge() {
+        assert_eq!(utc_from_gps(GpsTime::from_seconds(i64::MAX)), Timestamp::MAX);
+        assert_eq!(utc_from_gps(GpsTime(SignedDuration::MIN)), Timestamp::MIN);
+        assert_eq!(since_epoch(Timestamp::UNIX_EPOCH, i64::MAX), None);
+        assert_eq!(since_epoch(at("2000-01-01T00:00:00Z"), 86_400), Some(at("2000-01-02T00:00:00Z")));
+        assert_eq!(seconds_since(at("2000-01-01T00:00:00Z"), at("1999-12-31T23:59:59.5Z")), -1);
+        let _ = (gps_from_utc(Timestamp::MIN), gps_from_utc(Timestamp::MAX));
+    }
+
+    #[rstest]
+    #[case("2024-01-31", "2024-01-31T00:00:00Z")]
+    #[case("2024-01-31T06:00", "2024-01-31T06:00:00Z")]
+    #[case("2024-01-31T06:00:00.25", "2024-01-31T06:00:00.25Z")]
+    #[case("2024-01-31T06:00:00Z", "2024-01-31T06:00:00Z")]
+    #[case("2024-01-31T06:00:00+02:00", "2024-01-31T04:00:00Z")]
+    #[case("2024-01-31 06:00:00", "2024-01-31T06:00:00Z")]
+    #[case("gps:899164814", "2008-07-04T00:00:00Z")]
+    #[case("gps:899164814.25", "2008-07-04T00:00:00.25Z")]
+    #[case("12h", "2024-06-01T00:00:00Z")]
+    #[case("1d12h", "2024-05-31T00:00:00Z")]
+    #[case("now", "2024-06-01T12:00:00Z")]
+    fn instants_are_read(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(parse_instant(text, at("2024-06-01T12:00:00Z")).unwrap(), at(expected));
+    }
+
+    #[rstest]
+    #[case("899164814", "which clock")]
+    #[case("gps:", "followed by a number")]
+    #[case("gps:1e9", "followed by a number")]
+    #[case("gps:99999999999999", "out of range")]
+    #[case("gps:9999999999999999999999", "followed by a number")]
+    #[case("2024-13-01", "no time")]
+    #[case("yesterday", "no time")]
+    #[case("", "no time")]
+    #[case("100000000w", "out of range")]
+    fn instants_are_refused(#[case] text: &str, #[case] expected: &str) {
+        let error = parse_instant(text, at("2024-06-01T12:00:00Z")).unwrap_err();
+        assert!(error.message.contains(expected) && !error.help.is_empty(), "{error:?}");
+        assert_eq!(error.class(), ErrorClass::Config);
+    }
+
+    #[rstest]
+    #[case(Grid::Period(SignedDuration::from_hours(8)), "2024-01-31T09:00:00Z", "2024-01-31T08:00:00Z", "2024-01-31T16:00:00Z")]
+    #[case(Grid::Period(SignedDuration::from_hours(24)), "2024-01-31T00:00:00Z", "2024-01-31T00:00:00Z", "2024-02-01T00:00:00Z")]
+    #[case(Grid::Period(SignedDuration::from_hours(24)), "1969-12-31T23:59:59Z", "1969-12-31T00:00:00Z", "1970-01-01T00:00:00Z")]
+    // 899164800 GPS is 14 seconds before midnight.
+    #[case(Grid::Gps(3600), "2008-07-04T00:00:00Z", "2008-07-03T23:59:46Z", "2008-07-04T00:59:46Z")]
+    fn cells_hold_their_instant(#[case] grid: Grid, #[case] inside: &str, #[case] start: &str, #[case] end: &str) {
+        assert_eq!(grid.cell_at(at(inside)), TimeRange::new(at(start), at(end)));
+    }
+
+    #[test]
+    fn cells_of_a_range_are_listed_up_to_the_limit() {
+        let grid = Grid::Period(SignedDuration::from_hours(8));
+        let day = TimeRange::new(at("2024-01-31T00:00:00Z"), at("2024-02-01T00:00:00Z"));
+        assert_eq!(grid.cells_overlapping(day, 100).len(), 3);
+        assert_eq!(grid.cells_overlapping(day, 2).len(), 2);
+        assert!(grid.cells_overlapping(day, 0).is_empty());
+        let moment = TimeRange::new(day.start, day.start);
+        assert_eq!(grid.cells_overlapping(moment, 100), [grid.cell_at(day.start)]);
+        let over = TimeRange::new(at("2024-01-31T07:59:59Z"), at("2024-01-31T08:00:01Z"));
+        assert_eq!(grid.cells_overlapping(over, 100).len(), 2);
+    }
+
+    #[test]
+    fn grids_without_length_or_at_the_edge_of_time_end() {
+        let all = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
+        for grid in [Grid::Period(SignedDuration::ZERO), Grid::Period(SignedDuration::MAX), Grid::Gps(0), Grid::Gps(i64::MAX), Grid::Gps(-5), Grid::Period(SignedDuration::MIN)] {
+            assert!(grid.cells_overlapping(all, 10).len() <= 10);
+            let edge = TimeRange::new(Timestamp::MAX, Timestamp::MAX);
+            assert_eq!(grid.cells_overlapping(edge, 10).len(), 1);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn gps_comes_back(seconds in -2_000_000_000_i64..4_000_000_000, nanos in 0_i32..1_000_000_000) {
+            let gps = GpsTime(SignedDuration::new(seconds, 0).checked_add(SignedDuration::new(0, nanos)).unwrap());
+            // 1972 to 1980 have leap seconds that are not told apart either.
+            if !gps.is_leap_second() && seconds > 0 {
+                prop_assert_eq!(gps_from_utc(utc_from_gps(gps)), gps);
+            }
+            let unix = Timestamp::new(seconds, nanos.max(if seconds < 0 { 0 } else { nanos })).unwrap_or_default();
+            prop_assert_eq!(utc_from_gps(gps_from_utc(unix)), unix);
+        }
+
+        #[test]
+        fn cells_cut_time_without_gap(seconds in 0_i64..4_000_000_000, length in 1_i64..100_000) {
+            let at = Timestamp::from_second(seconds).unwrap();
+            for grid in [Grid::Gps(length), Grid::Period(SignedDuration::from_secs(length))] {
+                let cell = grid.cell_at(at);
+                prop_assert!(cell.contains(at));
+                let next = grid.cell_at(cell.end);
+                // A cell of one second may be the leap second, which has no length in UTC.
+                prop_assert!(next.start == cell.end || matches!(grid, Grid::Gps(_)) && next.start >= cell.end);
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[0-9TZ:.+ gps-]{0,24}") {
+            let _ = parse_instant(&text, Timestamp::UNIX_EPOCH);
+        }
+    }
+}

@@ -367,3 +367,167 @@ pub fn format_size(bytes: u64) -> String {
     let number = if size < 99.95 { format!("{size:.1}") } else { format!("{size:.0}") };
     format!("{} {unit}", number.trim_end_matches(".0"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("90s", 90_000)]
+    #[case("2h", 7_200_000)]
+    #[case("30m", 1_800_000)]
+    #[case("14d", 1_209_600_000)]
+    #[case("1h30m", 5_400_000)]
+    #[case("1h 30 min", 5_400_000)]
+    #[case("250ms", 250)]
+    #[case("1w", 604_800_000)]
+    #[case("1.5h", 5_400_000)]
+    #[case(" 0s ", 0)]
+    #[case("2 days", 172_800_000)]
+    fn spans_are_read(#[case] text: &str, #[case] millis: i64) {
+        assert_eq!(parse_duration(text).unwrap(), SignedDuration::from_millis(millis));
+    }
+
+    #[rstest]
+    #[case("90", "bare number")]
+    #[case("1h30", "no unit")]
+    #[case("-2h", "negative")]
+    #[case("2y", "no unit of time")]
+    #[case("", "expected")]
+    #[case("h", "expected")]
+    #[case("1.h", "expected")]
+    #[case("99999999999999999999w", "too long")]
+    #[case("999999999999999999999999999999w", "expected")]
+    #[case("9999999999999999w", "too long")]
+    fn spans_are_refused(#[case] text: &str, #[case] expected: &str) {
+        let error = parse_duration(text).unwrap_err();
+        assert!(error.message.contains(expected) && !error.help.is_empty(), "{error:?}");
+        assert_eq!(error.class(), ErrorClass::Config);
+    }
+
+    #[rstest]
+    #[case("10GB", Some(10_000_000_000))]
+    #[case("8 MiB", Some(8 << 20))]
+    #[case("100 B", Some(100))]
+    #[case("1kB", Some(1000))]
+    #[case("1 KiB", Some(1024))]
+    #[case("1.5 kB", Some(1500))]
+    #[case("10", None)]
+    #[case("-1 GB", None)]
+    #[case("1 GX", None)]
+    #[case("99999999 PB", None)]
+    fn sizes_are_read(#[case] text: &str, #[case] expected: Option<u64>) {
+        assert_eq!(parse_size(text).ok(), expected);
+    }
+
+    #[rstest]
+    #[case("20%", Some(Threshold::Percent(20.0)))]
+    #[case("2.5 %", Some(Threshold::Percent(2.5)))]
+    #[case("10GB", Some(Threshold::Bytes(10_000_000_000)))]
+    #[case("101%", None)]
+    #[case("%", None)]
+    #[case("20", None)]
+    fn thresholds_are_read(#[case] text: &str, #[case] expected: Option<Threshold>) {
+        assert_eq!(Threshold::parse(text).ok(), expected);
+    }
+
+    #[test]
+    fn a_share_is_of_the_whole() {
+        assert_eq!(Threshold::Percent(20.0).bytes_of(1000), 200);
+        assert_eq!(Threshold::Bytes(7).bytes_of(1000), 7);
+    }
+
+    #[rstest]
+    #[case("800 KiB/s", Some(Rate::BytesPerSecond(819_200)))]
+    #[case("50kB/s", Some(Rate::BytesPerSecond(50_000)))]
+    #[case("8 Mbit/s", Some(Rate::BytesPerSecond(1_000_000)))]
+    #[case("6 MB/min", Some(Rate::BytesPerSecond(100_000)))]
+    #[case("unlimited", Some(Rate::Unlimited))]
+    #[case("0 B/s", None)]
+    #[case("800 KiB", None)]
+    #[case("800/s", None)]
+    #[case("fast", None)]
+    #[case("1 B/year", None)]
+    fn rates_are_read(#[case] text: &str, #[case] expected: Option<Rate>) {
+        assert_eq!(parse_rate(text).ok(), expected);
+    }
+
+    #[rstest]
+    #[case("40/min", Some((40, 60)))]
+    #[case("2/s", Some((2, 1)))]
+    #[case("5/10m", Some((5, 600)))]
+    #[case("0/min", None)]
+    #[case("40", None)]
+    #[case("40/0s", None)]
+    #[case("x/min", None)]
+    fn counts_per_time_are_read(#[case] text: &str, #[case] expected: Option<(u64, i64)>) {
+        let expected = expected.map(|(count, seconds)| CountRate { count, per: SignedDuration::from_secs(seconds) });
+        assert_eq!(parse_count_rate(text).ok(), expected);
+    }
+
+    #[rstest]
+    #[case("30s..10m", Some((30, 600)))]
+    #[case("5m", Some((300, 300)))]
+    #[case("10m..30s", None)]
+    #[case("30..60", None)]
+    fn ranges_of_spans_are_read(#[case] text: &str, #[case] expected: Option<(i64, i64)>) {
+        let expected = expected.map(|(low, high)| (SignedDuration::from_secs(low), SignedDuration::from_secs(high)));
+        assert_eq!(parse_duration_range(text).ok(), expected);
+    }
+
+    #[rstest]
+    #[case(0, "0s")]
+    #[case(250, "250ms")]
+    #[case(5_400_000, "1h30m")]
+    #[case(1_209_600_000, "14d")]
+    #[case(90_061_000, "1d1h")]
+    #[case(-7_200_000, "-2h")]
+    #[case(61_500, "1m1s")]
+    fn spans_are_written_short(#[case] millis: i64, #[case] expected: &str) {
+        assert_eq!(format_duration(SignedDuration::from_millis(millis)), expected);
+    }
+
+    #[rstest]
+    #[case(0, "0 B")]
+    #[case(999, "999 B")]
+    #[case(1000, "1 kB")]
+    #[case(1500, "1.5 kB")]
+    #[case(99_949, "99.9 kB")]
+    #[case(99_950, "100 kB")]
+    #[case(999_499, "999 kB")]
+    #[case(999_500, "1 MB")]
+    #[case(120_000_000_000, "120 GB")]
+    #[case(u64::MAX, "18.4 EB")]
+    fn sizes_are_written_short(#[case] bytes: u64, #[case] expected: &str) {
+        assert_eq!(format_size(bytes), expected);
+    }
+
+    #[test]
+    fn rates_and_thresholds_are_written_as_they_are_read() {
+        assert_eq!(Rate::Unlimited.to_string(), "unlimited");
+        assert_eq!(parse_rate("50kB/s").unwrap().to_string(), "50 kB/s");
+        assert_eq!(parse_rate("unlimited").unwrap().bytes_per_second(), None);
+        assert_eq!(Threshold::Percent(20.0).to_string(), "20%");
+        assert_eq!(parse_count_rate("40/min").unwrap().to_string(), "40/1m");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[0-9a-zA-Z .%/µ-]{0,16}") {
+            let _ = (parse_duration(&text), parse_size(&text), Threshold::parse(&text), parse_rate(&text), parse_count_rate(&text), parse_duration_range(&text));
+        }
+
+        #[test]
+        fn any_span_and_size_is_written(seconds: i64, nanos in 0..1_000_000_000_i32, bytes: u64) {
+            let span = SignedDuration::from_secs(seconds / 2).saturating_add(SignedDuration::new(0, nanos));
+            prop_assert!(!format_duration(span).is_empty() && format_size(bytes).len() <= 8);
+            // What is written short is rounded down, never up.
+            if !span.is_negative() {
+                prop_assert!(parse_duration(&format_duration(span)).unwrap() <= span);
+            }
+        }
+    }
+}

@@ -1,13 +1,43 @@
 //! Conditions and small computations over fields, parameters, times and sizes.
+//!
+//! A condition says more than yes or no: when time alone will flip it, what it waits for that is not there yet, and
+//! with which values it was decided. Where a value comes from is the caller's matter ([`ExprEnv`]).
+//!
+//! Whole numbers are divided as in patterns, rounded down. A field that a file has not equals nothing: `==`, `<`, `in`
+//! and the like are false with it, `!=` and `not in` are true. What is not there yet leaves a condition open unless the
+//! rest decides it.
+
+mod eval;
+mod lex;
+mod linear;
+mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
 use crate::{ErrorClass, Timestamp, Value};
+use parse::{Kind, Node};
 
 /// A compiled expression.
 #[derive(Debug, Clone)]
 pub struct Expr {
     text: String,
+    tree: Node,
+}
+
+impl PartialEq for Expr {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Expr {}
+
+impl std::fmt::Display for Expr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 /// A mistake in an expression's text.
@@ -81,6 +111,18 @@ pub enum Predicate {
     StepDone(String),
 }
 
+impl std::fmt::Display for Predicate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ReceiptedAt { product: None, station } => write!(f, "receipted at {station}"),
+            Self::ReceiptedAt { product: Some(product), station } => write!(f, "{product} receipted at {station}"),
+            Self::CopiesElsewhere(1) => f.write_str("1 copy elsewhere"),
+            Self::CopiesElsewhere(count) => write!(f, "{count} copies elsewhere"),
+            Self::StepDone(step) => write!(f, "step {step} done"),
+        }
+    }
+}
+
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
@@ -131,8 +173,8 @@ impl Expr {
     ///
     /// # Errors
     /// The first mistake, with its place in `text`.
-    pub fn parse(_text: &str) -> Result<Self, ExprError> {
-        todo!()
+    pub fn parse(text: &str) -> Result<Self, ExprError> {
+        Ok(Self { text: text.to_owned(), tree: parse::parse(text)? })
     }
 
     /// Returns the expression's text.
@@ -142,32 +184,73 @@ impl Expr {
 
     /// Returns the names used, each once, in order of first appearance; `now` is not among them.
     pub fn names(&self) -> Vec<Name> {
-        todo!()
+        let mut names = Vec::new();
+        for (name, _) in self.names_with_spans() {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
     }
 
     /// Returns every appearance of a name with its place in the text, for messages about unknown ones.
     pub fn names_with_spans(&self) -> Vec<(Name, Range<usize>)> {
-        todo!()
+        let mut names = Vec::new();
+        visit(&self.tree, &mut |node| {
+            if let Kind::Name(name) = &node.kind {
+                names.push((name.clone(), node.span.clone()));
+            }
+        });
+        names
     }
 
     /// Returns the questions to the ledger, in order of appearance.
     pub fn predicates(&self) -> Vec<Predicate> {
-        todo!()
+        self.predicates_with_spans().into_iter().map(|(predicate, _)| predicate).collect()
+    }
+
+    /// Returns the questions to the ledger with their places in the text.
+    pub fn predicates_with_spans(&self) -> Vec<(Predicate, Range<usize>)> {
+        let mut predicates = Vec::new();
+        visit(&self.tree, &mut |node| {
+            if let Kind::Ask(predicate) = &node.kind {
+                predicates.push((predicate.clone(), node.span.clone()));
+            }
+        });
+        predicates
     }
 
     /// Evaluates as a condition.
     ///
     /// # Errors
     /// When values of unlike types are compared or computed with, or the outcome is not true or false.
-    pub fn eval(&self, _env: &dyn ExprEnv) -> Result<Verdict, EvalError> {
-        todo!()
+    pub fn eval(&self, env: &dyn ExprEnv) -> Result<Verdict, EvalError> {
+        eval::verdict(self, env)
     }
 
     /// Evaluates as a value; none when something in it is absent or not there yet.
     ///
     /// # Errors
     /// When values of unlike types are compared or computed with.
-    pub fn value(&self, _env: &dyn ExprEnv) -> Result<Option<Value>, EvalError> {
-        todo!()
+    pub fn value(&self, env: &dyn ExprEnv) -> Result<Option<Value>, EvalError> {
+        eval::value(self, env)
+    }
+}
+
+/// Calls `look` for every piece, in order of the text.
+fn visit<'a>(node: &'a Node, look: &mut dyn FnMut(&'a Node)) {
+    look(node);
+    match &node.kind {
+        Kind::Literal(_) | Kind::Name(_) | Kind::Now | Kind::Ask(_) => {}
+        Kind::Not(inner) | Kind::Negative(inner) => visit(inner, look),
+        Kind::List(all) | Kind::And(all) | Kind::Or(all) | Kind::Call(_, all) => all.iter().for_each(|node| visit(node, look)),
+        Kind::Compare(left, _, right) | Kind::In { item: left, list: right, .. } => {
+            visit(left, look);
+            visit(right, look);
+        }
+        Kind::Chain(first, rest) => {
+            visit(first, look);
+            rest.iter().for_each(|(_, node)| visit(node, look));
+        }
     }
 }
