@@ -1,0 +1,12 @@
+//! Running a verb as a child process: its own process group, bounded in time, memory, output and reach.
+//!
+//! This module starts, watches and ends one child. It does not decide what is run, when, or what its outcome means
+//! for a task, and it never reads the files that the child makes.
+
+mod command;
+mod ended;
+mod error;
+
+pub use command::{Command, Sandbox};
+pub use ended::{Ended, SandboxState};
+pub use error::ChildError;
