@@ -460,6 +460,23 @@ fn hostile_names_come_back() {
     }
 }
 
+#[test]
+fn the_names_of_stix_files_come_back() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/stix/expected/mixed/json");
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        eprintln!("skipped: stix/expected/mixed/json not present");
+        return;
+    };
+    let level_binary = pattern("solo_LB_stix-{type}_{obt:since(2000-01-01, 10)}[-{until:int(10)}]_V{version:int(2)}{u:U|}[_{request:int(10)}-{sequence:int(5)}].json");
+    let mut count = 0;
+    for name in entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|name| name.starts_with("solo_LB_")) {
+        let found = read(&level_binary, &name).unwrap_or_else(|no| panic!("{name}: {no}"));
+        assert_eq!(write(&level_binary, &found).unwrap(), name);
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
 fn decode_base64(text: &str) -> Vec<u8> {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let bits = text.bytes().filter_map(|c| DIGITS.iter().position(|digit| *digit == c));
