@@ -4,6 +4,7 @@
 //! Readers never allocate more than their input justifies and never panic on it.
 
 
+pub mod borealis;
 mod bunzip;
 pub mod dmap;
 pub mod hdf5;

@@ -1,0 +1,45 @@
+//! Files of the Borealis radar software: which version and layout, their records, what a file is about.
+//!
+//! Averaged correlations (rawacf) are read record by record; of the other kinds (bfiq, antennas_iq, rawrf) only what a
+//! file is about. Nothing here knows of DMAP.
+//!
+//! | layout | records | scalars | arrays |
+//! | --- | --- | --- | --- |
+//! | site (v0.x) | a group each, named by milliseconds since 1970 | attributes of the group | datasets, acfs flattened before v0.7 |
+//! | array (v0.x) | rows of datasets in the root | shared: root attributes; else `[records]` | `[records, largest ...]`, padded |
+//! | v1 | a group each, named by date and time | datasets | datasets; those of file level are links to `metadata` |
+
+mod error;
+mod fields;
+mod probe;
+mod read;
+mod record;
+pub mod synth;
+mod version;
+
+pub use error::{Error, FieldProblem, RecordProblem};
+pub use probe::probe;
+pub use read::{Outcome, RawacfFile};
+pub use record::Rawacf;
+pub use version::{FileKind, Layout, Version};
+
+/// Reads all records of a file in memory; never panics.
+///
+/// The entry point of the fuzz target and of the replay test. Returns the number of good records.
+pub fn read_all_for_check(bytes: &[u8]) -> usize {
+    let mut good = 0;
+    for lenient in [false, true] {
+        let Ok(mut file) = crate::hdf5::File::from_bytes(bytes.to_vec()) else { return 0 };
+        file.limit_reads(16 << 20);
+        let Ok(mut file) = RawacfFile::new(file, lenient) else { continue };
+        let mut budget = 10_000;
+        while let Ok(Some(outcome)) = file.next_record() {
+            good += usize::from(matches!(outcome, Outcome::Good(_)));
+            budget -= 1;
+            if budget == 0 {
+                break;
+            }
+        }
+    }
+    good
+}
