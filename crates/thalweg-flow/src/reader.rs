@@ -48,6 +48,11 @@ impl Text {
         Self { value: String::new(), span, inner: None }
     }
 
+    /// Makes a text of some other bytes of the file.
+    pub(crate) fn named(value: &str, span: Range<usize>) -> Self {
+        Self { value: value.to_owned(), span, inner: None }
+    }
+
     /// Returns the same place with another text, whose bytes no longer stand in the file.
     pub(crate) fn replaced(&self, value: String) -> Self {
         Self { value, span: self.span.clone(), inner: None }

@@ -36,6 +36,9 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, value: &Val<'s>, around: &Around
             reader.problem(Problem::error("empty-command", value.span(), "the command is empty").label("no program").help("write { run = [\"program\", \"{in}\", \"-o\", \"{out}\"] }"));
             return None;
         }
+        for (n, arg) in args.iter().enumerate() {
+            reader.remember(format!("{}.does.run.{n}", around.place), arg);
+        }
         let args: Option<Vec<Argument>> = args.iter().map(|arg| argument(reader, arg, 0..arg.value.len(), false)).collect();
         return Some(Verb::Run(CommandLine { args: args? }));
     }

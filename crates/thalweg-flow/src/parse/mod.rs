@@ -8,6 +8,8 @@ mod products;
 mod stations;
 mod steps;
 
+pub(crate) use products::field_span;
+
 use std::collections::BTreeMap;
 
 use toml::de::DeTable;

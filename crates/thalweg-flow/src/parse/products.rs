@@ -20,7 +20,7 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
     let mut types = BTreeMap::new();
     let written = reader.get(&entries, "path", |reader, value| pattern_text(reader, value, &format!("{place}.path")));
     let path = written.and_then(|text| compile(reader, draft, &text, &mut types));
-    let own: Vec<String> = types.keys().cloned().collect();
+    let own: Vec<String> = path.as_ref().map_or(Vec::new(), |path| path.base_fields().into_iter().map(|field| field.name).collect());
     let path_at = reader
         .get(&entries, "path_at", |reader, value| {
             reader.map(value, "a table of stations and patterns", "path_at.STATION = \"{site}/{file}\"", |reader, station, value| {
@@ -49,6 +49,10 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
         for member in members {
             other_paths.insert(member, pattern.clone());
         }
+    }
+    // Fields without a type are text; only now, so that another pattern of the product may give one.
+    for field in path.iter().chain(other_paths.values()).flat_map(Pattern::base_fields) {
+        types.entry(field.name).or_insert(field.kind);
     }
     let format = reader.get_text(&entries, "format").map(|format| format.value);
     let reads: BTreeMap<String, String> = reader

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 
 use crate::diagnostic::Problem;
 use crate::keys;
-use crate::model::{Complete, Executor, GIVE_UP, Late, Make, Match, OnBad, Order, Per, Retry, Step, TIMEOUT, Wait, When, With, WithWhat};
+use crate::model::{Complete, Executor, GIVE_UP, Late, Make, Match, OnBad, Order, Per, Retry, Step, TIMEOUT, Verb, Wait, When, With, WithWhat};
 use crate::reader::{Entries, Reader, Text, Val, in_order};
 
 use super::{Draft, command, products};
@@ -87,8 +87,24 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
         },
     };
     notes(reader, &step, &place);
+    let step = with_same_product(reader, step, &entries, &place);
     draft.flow.step_order.push(name.value.clone());
     draft.flow.steps.insert(name.value.clone(), step);
+}
+
+/// A `copy` (or `move`) to other stations that makes nothing by name brings the same product there.
+fn with_same_product<'s>(reader: &mut Reader<'s>, mut step: Step, entries: &Entries<'_, 's>, place: &str) -> Step {
+    if matches!(step.does, Verb::Copy | Verb::Move) && !entries.has("makes") && !step.to.is_empty() {
+        match step.takes.as_slice() {
+            [product] => step.makes = vec![Make { product: product.clone(), many: false, update: false }],
+            [] => {}
+            _ => {
+                let span = reader.span_of(&format!("{place}.takes"));
+                reader.problem(Problem::error("contradiction", span, "one product is copied by one step").label("several products").help("make a step for each product, or use does = \"send\", which takes several"));
+            }
+        }
+    }
+    step
 }
 
 fn notes(reader: &mut Reader<'_>, step: &Step, place: &str) {

@@ -1,0 +1,3 @@
+//! Tests of the flow language from outside.
+
+mod flows;
