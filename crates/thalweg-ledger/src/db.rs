@@ -1,5 +1,6 @@
 //! One connection, with errors that name the ledger's file. Nothing above this calls the connection directly.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use crate::convert::Columns;
 pub(crate) struct Db {
     pub(crate) conn: Connection,
     pub(crate) path: Arc<Path>,
+    /// Collects the queries that are made, while someone wants to know their plans.
+    pub(crate) queries: RefCell<Option<Vec<String>>>,
 }
 
 impl Db {
@@ -47,6 +50,9 @@ impl Db {
         values: impl Params,
         mut read: impl FnMut(&mut Columns<'_, '_>) -> rusqlite::Result<ControlFlow<()>>,
     ) -> Result<(), Error> {
+        if let Some(queries) = self.queries.borrow_mut().as_mut() {
+            queries.push(sql.to_owned());
+        }
         let visit = || {
             let mut statement = self.conn.prepare_cached(sql)?;
             let mut rows = statement.query(values)?;

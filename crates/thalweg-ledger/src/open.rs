@@ -1,5 +1,6 @@
 //! Opening a ledger: what is accepted, how the connection is set, and how an older schema is brought up to date.
 
+use std::cell::RefCell;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -130,7 +131,7 @@ fn connect(path: &Path, flags: OpenFlags, options: &Options) -> Result<Db, Error
     let conn = Connection::open_with_flags(path, flags).map_err(|error| Error::sql(path, error))?;
     conn.busy_timeout(options.busy_timeout).map_err(|error| Error::sql(path, error))?;
     conn.set_prepared_statement_cache_capacity(256);
-    Ok(Db { conn, path: path.into() })
+    Ok(Db { conn, path: path.into(), queries: RefCell::default() })
 }
 
 /// Reads what the file is; refuses what is not ours or too new.

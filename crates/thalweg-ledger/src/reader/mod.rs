@@ -84,15 +84,27 @@ impl Reader {
         Ok(found)
     }
 
-    /// Returns how SQLite answers a query that a reading function makes; for tests that an index is used.
+    /// Runs `body` and returns each query it made with the plan by which SQLite answers it; for tests and measurements.
     #[doc(hidden)]
-    pub fn explain(&self, sql: &str) -> Result<Vec<String>, Error> {
-        self.db.all(&format!("EXPLAIN QUERY PLAN {sql}"), [], |row| {
-            row.get::<i64>()?;
-            row.get::<i64>()?;
-            row.get::<i64>()?;
-            row.get()
-        })
+    pub fn explain(&self, body: impl FnOnce(&Self) -> Result<(), Error>) -> Result<Vec<(String, Vec<String>)>, Error> {
+        self.db.queries.replace(Some(Vec::new()));
+        let result = body(self);
+        let queries = self.db.queries.take().unwrap_or_default();
+        result?;
+        let plan = |query: &str| -> rusqlite::Result<Vec<String>> {
+            let mut statement = self.db.conn.prepare(&format!("EXPLAIN QUERY PLAN {query}"))?;
+            // The plan does not depend on the values, which stay unbound.
+            let mut rows = statement.raw_query();
+            let mut lines = Vec::new();
+            while let Some(row) = rows.next()? {
+                lines.push(row.get(3)?);
+            }
+            Ok(lines)
+        };
+        queries
+            .into_iter()
+            .map(|query| plan(&query).map(|lines| (query, lines)).map_err(|error| self.db.error(error)))
+            .collect()
     }
 
     /// The number of a station, or of none that exists.
