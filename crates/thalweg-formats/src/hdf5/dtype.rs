@@ -80,12 +80,13 @@ impl Dtype {
         let small = u8::try_from(size).unwrap_or(0);
         let little = flags & 1 == 0;
         Ok(match class {
-            0 if little && matches!(size, 1 | 2 | 4 | 8) => {
+            // A bit field of full width (class 4), as PyTables keeps truth values, is an unsigned number.
+            0 | 4 if little && matches!(size, 1 | 2 | 4 | 8) => {
                 let (offset, precision) = (bytes.u16()?, bytes.u16()?);
                 if offset != 0 || u32::from(precision) != size * 8 {
                     return Ok(other);
                 }
-                Self::Int { size: small, signed: flags & 8 != 0 }
+                Self::Int { size: small, signed: class == 0 && flags & 8 != 0 }
             }
             1 if little && matches!(size, 4 | 8) => Self::Float { size: small },
             3 => Self::Text { size },

@@ -1,0 +1,7 @@
+//! The verbs on sample files, against what other programs made of the same files.
+
+#![expect(clippy::print_stderr, reason = "a test that finds no samples says so")]
+
+mod data;
+mod dmap;
+mod to_dmap;
