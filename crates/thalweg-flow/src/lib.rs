@@ -9,10 +9,12 @@ pub mod model;
 mod parse;
 pub mod planner;
 mod reader;
+mod schema;
 mod source;
 mod validate;
 
 pub use diagnostic::{Diagnostics, Problem, Severity};
 pub use model::*;
 pub use parse::{Parsed, parse};
+pub use schema::schema;
 pub use source::{InMemory, Nowhere, Settings, Source, Surroundings};

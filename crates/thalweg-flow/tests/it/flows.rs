@@ -36,3 +36,10 @@ fn flow_files_of_five_systems_are_accepted(#[case] name: &str) {
     }
     assert!(!parsed.flow.steps.is_empty());
 }
+
+#[test]
+fn a_flow_that_uses_every_key_is_accepted() {
+    let parsed = parse_text("everything.toml", &text_of("everything.toml"));
+    let warnings: Vec<String> = parsed.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, Vec::<String>::new());
+}
