@@ -3,4 +3,8 @@
 #![expect(clippy::print_stderr, reason = "a test that finds no samples says so")]
 
 mod data;
+mod dmap;
+mod dmap_damage;
 mod hdf5_write;
+mod mutate;
+mod synth;
