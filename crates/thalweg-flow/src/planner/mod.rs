@@ -18,6 +18,7 @@ pub mod keys;
 pub mod memory;
 mod outputs;
 mod ready;
+mod require;
 mod reason;
 mod standing;
 mod task;
@@ -33,6 +34,7 @@ pub use facts::{
 pub use family::{coverage_of, identity_of_file, series_of, suspect};
 pub use key::KeyId;
 pub use ready::{Readiness, readiness};
+pub use require::requirement;
 pub use reason::{Evaluation, Next, Reason, There};
 pub use task::{Previous, Task, TaskInput, TaskOutput};
 pub use touch::{released, touched, touched_by_run};
