@@ -196,12 +196,15 @@ impl<'s> Reader<'s> {
                 self.unknown_key(key, section);
             }
         }
+        let known: Vec<&str> = section.keys.iter().map(|key| key.name).collect();
         for key in section.keys.iter().filter(|key| key.required) {
-            if !table.iter().any(|(name, _)| name.get_ref() == key.name) {
+            // A misspelt key is one mistake, not two.
+            let misspelt = || table.iter().any(|(name, _)| !known.contains(&name.get_ref().as_ref()) && nearest(name.get_ref(), &known) == Some(key.name));
+            if !table.iter().any(|(name, _)| name.get_ref() == key.name) && !misspelt() {
                 self.problem(
                     Problem::error("missing-key", span.clone(), format!("`{}` is missing", key.name))
                         .label(format!("{} needs `{}`", section.name, key.name))
-                        .help(format!("`{}`: {}", key.name, key.about)),
+                        .help(format!("add `{}`: {}", key.name, lowered(key.about))),
                 );
             }
         }
@@ -645,7 +648,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str>
         .map(|candidate| {
             let other = candidate.to_lowercase();
             let distance = strsim::damerau_levenshtein(&lower, &other);
-            let allowed = (lower.chars().count().max(other.chars().count()) / 3).clamp(1, 4);
+            let allowed = ((lower.chars().count().max(other.chars().count()) + 1) / 3).clamp(1, 4);
             let plural = lower.len() > 2 && (other.strip_suffix('s') == Some(&lower) || lower.strip_suffix('s') == Some(&other));
             (if plural { 0 } else { distance }, allowed, *candidate)
         })
@@ -670,6 +673,11 @@ pub(crate) fn listed(names: &[&str]) -> String {
     let shown: Vec<String> = names.iter().take(40).map(|name| format!("`{name}`")).collect();
     let more = if names.len() > 40 { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
+}
+
+fn lowered(text: &str) -> String {
+    let mut chars = text.trim_end_matches('.').chars();
+    chars.next().map_or(String::new(), |first| first.to_lowercase().chain(chars).collect())
 }
 
 fn type_name(value: &DeValue<'_>) -> &'static str {

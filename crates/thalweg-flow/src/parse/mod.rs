@@ -162,12 +162,38 @@ impl Draft {
     }
 }
 
+/// Says the commonest slips of a line in plain words: a text without quotes, or with one.
+fn plainly(text: &str, start: usize, end: usize) -> Option<(std::ops::Range<usize>, String, String)> {
+    let line = text.get(start..end)?;
+    let (key, value) = line.split_once('=')?;
+    let key = key.trim();
+    let offset = start + line.len() - value.trim_start().len();
+    let value = value.trim();
+    let quote = value.chars().next()?;
+    if matches!(quote, '"' | '\'') && value.matches(quote).count() == 1 {
+        return Some((offset..offset + value.len(), "the text is not closed".to_owned(), format!("close it where it began, on the same line: {key} = {value}{quote}")));
+    }
+    let bare = value.split('#').next().unwrap_or_default().trim();
+    let word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '.' | ':' | '@' | ' ' | '%' | '~' | '{' | '}');
+    if quote.is_alphabetic() || matches!(quote, '/' | '~' | '.') || (quote.is_ascii_digit() && bare.contains(char::is_alphabetic)) {
+        if bare.chars().all(word) && !matches!(bare, "true" | "false" | "inf" | "nan") {
+            return Some((offset..offset + bare.len(), "a text stands in quotes".to_owned(), format!("write {key} = \"{bare}\"")));
+        }
+    }
+    None
+}
+
 impl Reader<'_> {
     fn syntax_error(&mut self, message: &str, span: Option<std::ops::Range<usize>>) {
         let text = &self.source.text;
         let span = span.unwrap_or(text.len()..text.len());
         let start = text.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
         let end = text.get(span.end..).and_then(|after| after.find('\n')).map_or(text.len(), |at| span.end + at);
+        if let Some((span, message, help)) = plainly(text, start, end) {
+            self.problems.push(Problem::error("syntax", span, message).label("here").help(help));
+            self.broken.push(start..end.max(start + 1));
+            return;
+        }
         let help = if message.contains("must be quoted") || message.contains("string values") {
             "put text in quotes: key = \"value\""
         } else if message.contains("duplicate key") {

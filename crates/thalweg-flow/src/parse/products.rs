@@ -182,6 +182,12 @@ fn with_params(reader: &mut Reader<'_>, text: &Text) -> Option<Text> {
 
 /// Compiles a pattern and checks the tables it names.
 pub(super) fn compile(reader: &mut Reader<'_>, draft: &Draft, text: &Text, types: &mut BTreeMap<String, FieldType>) -> Option<Pattern> {
+    if text.value.starts_with('/') || text.value.split('/').any(|part| part == "..") {
+        reader.problem(
+            Problem::error("bad-pattern", text.part(&(0..text.value.len())), "paths of files lie below a station's root").label("leaves the root").help("write the path relative to the root: no leading `/`, no `..`"),
+        );
+        return None;
+    }
     match Pattern::parse(&text.value, types) {
         Ok(pattern) => {
             for table in pattern.tables() {

@@ -58,7 +58,9 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
         return;
     };
     let mut members = Vec::new();
-    for fields in combinations(&each) {
+    let all = combinations(&each);
+    let empty = all.is_empty() && each.values().any(Vec::is_empty);
+    for fields in all {
         let filled = |reader: &mut Reader<'s>, text: &Text| fill(reader, text, &fields);
         let Some(own) = filled(reader, name) else { break };
         let Some(root) = filled(reader, &root) else { break };
@@ -88,7 +90,7 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
             members.push(own);
         }
     }
-    if members.is_empty() {
+    if empty {
         reader.problem(
             Problem::warning("empty-family", name.span.clone(), format!("the family `{}` has no members", name.value))
                 .label("no stations")

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 
 use crate::diagnostic::Problem;
 use crate::keys;
-use crate::model::{Complete, Executor, GIVE_UP, Late, Make, Match, OnBad, Order, Per, Retry, Step, TIMEOUT, Verb, Wait, When, With, WithWhat};
+use crate::model::{CommandLine, Complete, Executor, GIVE_UP, Late, Make, Match, OnBad, Order, Per, Retry, Step, TIMEOUT, Verb, Wait, When, With, WithWhat};
 use crate::reader::{Entries, Reader, Text, Val, in_order};
 
 use super::{Draft, command, products};
@@ -81,10 +81,8 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
         environment: reader
             .get(&entries, "environment", |reader, value| reader.map(value, "a table of variables", "environment = { TZ = \"UTC\" }", |reader, _, value| Some(reader.text(value)?.value)))
             .map_or(BTreeMap::new(), |variables| variables.into_iter().map(|(name, value)| (name.value, value)).collect()),
-        does: match does {
-            Some(does) => does,
-            None => return,
-        },
+        // A verb that was not understood leaves an empty command, so that the rest of the step is still checked.
+        does: does.unwrap_or(Verb::Run(CommandLine { args: Vec::new() })),
     };
     notes(reader, &step, &place);
     let step = with_same_product(reader, step, &entries, &place);
@@ -318,6 +316,7 @@ fn field_grid(reader: &mut Reader<'_>, draft: &Draft, field: &Text, length: i64,
 fn read_complete<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Option<Complete> {
     let place = format!("{place}.complete");
     if value.get_ref().as_table().is_none() {
+        reader.remember(&place, &Text::at(value.span()));
         return reader.word(value, &["any", "covered"]).map(|word| if word == 0 { Complete::Any } else { Complete::Covered });
     }
     let entries = reader.entries(value, &keys::COMPLETE, &place)?;

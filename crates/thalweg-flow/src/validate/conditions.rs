@@ -41,14 +41,17 @@ pub(super) fn check(reader: &mut Reader<'_>, draft: &Draft) {
     }
     for keep in flow.keeps.values() {
         let products: Vec<&Product> = keep.products.iter().filter_map(|name| flow.products.get(name)).collect();
-        if products.len() < keep.products.len() || products.is_empty() {
+        for (n, condition) in keep.only_if.iter().enumerate() {
+            questions(reader, draft, condition, &format!("keeps.{}.only_if.{n}", keep.name));
+        }
+        // What the products' files have is known only when all of them could be read.
+        let named = (0..).take_while(|n| reader.spot(&format!("keeps.{}.products.{n}", keep.name)).is_some()).count();
+        if products.len() < named || products.is_empty() {
             continue;
         }
         let scope = Scope::of_files(&products);
         for (n, condition) in keep.only_if.iter().enumerate() {
-            let place = format!("keeps.{}.only_if.{n}", keep.name);
-            names(reader, condition, &place, &scope);
-            questions(reader, draft, condition, &place);
+            names(reader, condition, &format!("keeps.{}.only_if.{n}", keep.name), &scope);
         }
         if let Some(condition) = &keep.condition {
             let place = format!("keeps.{}.if", keep.name);

@@ -10,7 +10,7 @@ use crate::reader::Reader;
 
 /// Reports local stations whose folders are the same or lie in each other.
 pub(super) fn stations(reader: &mut Reader<'_>, draft: &Draft) {
-    let local: Vec<&Station> = draft.flow.stations.values().filter(|station| station.reach.is_none() && station.volume.is_none()).collect();
+    let local: Vec<&Station> = draft.flow.stations.values().filter(|station| station.reach.is_none() && station.volume.is_none()).filter(|station| reader.spot(&format!("stations.{}.reach", station.name)).is_none()).collect();
     let family = |station: &Station| draft.families.iter().find(|(_, members)| members.contains(&station.name)).map(|(name, _)| name.clone());
     let declared = |station: &Station| family(station).unwrap_or_else(|| station.name.clone());
     for (n, a) in local.iter().enumerate() {

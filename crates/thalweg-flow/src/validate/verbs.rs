@@ -13,6 +13,10 @@ use crate::reader::{Reader, listed, nearest};
 pub(super) fn check(reader: &mut Reader<'_>, draft: &Draft, step: &Step) {
     let flow = &draft.flow;
     let place = format!("steps.{}", step.name);
+    if matches!(&step.does, Verb::Run(line) if line.args.is_empty()) {
+        // The verb was not understood: what it needs is not known.
+        return;
+    }
     let verb = match &step.does {
         Verb::Send => "send",
         Verb::Fetch => "fetch",
@@ -23,7 +27,8 @@ pub(super) fn check(reader: &mut Reader<'_>, draft: &Draft, step: &Step) {
     };
     let given = |reader: &Reader<'_>, key: &str| reader.spot(&format!("{place}.{key}")).is_some() || reader.spot(&format!("{place}.{key}.0")).is_some();
     let missing = |reader: &mut Reader<'_>, key: &str, message: String, help: &str| {
-        if !given(reader, key) {
+        let misspelt = reader.problems.iter().any(|problem| problem.code == "unknown-key" && problem.help == Some(format!("did you mean `{key}`?")));
+        if !given(reader, key) && !misspelt {
             let span = reader.span_of(&format!("{place}.does"));
             reader.problem(Problem::error("missing-key", span, message).label(format!("`{key}` is missing")).help(help.to_owned()));
         }
