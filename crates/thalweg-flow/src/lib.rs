@@ -4,6 +4,7 @@
 //! does input or output: what a flow file refers to (parameter files, environment) is handed in by the caller.
 
 mod diagnostic;
+pub mod graph;
 mod keys;
 pub mod model;
 mod parse;

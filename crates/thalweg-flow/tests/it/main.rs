@@ -2,5 +2,6 @@
 
 mod broken;
 mod flows;
+mod graph;
 mod mutated;
 mod schema;
