@@ -37,7 +37,7 @@ impl Hasher {
 
     /// Takes in `length` zero bytes.
     pub fn update_zeros(&mut self, mut length: u64) {
-        const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
         while length > 0 {
             let now = usize::try_from(length).unwrap_or(usize::MAX).min(ZEROS.len());
             self.0.update(&ZEROS[..now]);
@@ -167,8 +167,11 @@ pub fn hash(store: &dyn Store, path: &RelPath, progress: &mut dyn FnMut(u64)) ->
     Ok(Hashed { hash, size, meta: store.stat(path)?.ok_or_else(missing)? })
 }
 
+/// A file of a folder unit and its version: path in the folder, (size, modification time, inode).
+type Listed = (RelPath, (u64, i64, u64));
+
 /// Lists the files of a folder unit with their versions, sorted.
-fn list_files(store: &dyn Store, path: &RelPath) -> Result<Vec<(RelPath, (u64, i64, u64))>, StoreError> {
+fn list_files(store: &dyn Store, path: &RelPath) -> Result<Vec<Listed>, StoreError> {
     let prefix = if path.as_str().is_empty() { 0 } else { path.as_str().len() + 1 };
     let mut list = Vec::new();
     let mut failed = None;

@@ -286,7 +286,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Returns the process that has the file open for writing, as far as that can be known.
     ///
-    /// For many files take `OpenWriters::snapshot` once.
+    /// For many files take [`crate::OpenWriters::snapshot`] once.
     ///
     /// # Errors
     ///
