@@ -355,7 +355,7 @@ impl<'s> Reader<'s> {
     fn text_or_list_param(&mut self, value: &Val<'s>) -> Option<Vec<Text>> {
         let text = self.plain_text(value)?;
         if let Some(name) = text.value.strip_prefix('$').filter(|name| is_name(name)) {
-            return Some(match self.param(&name.to_owned(), &text.span)? {
+            return Some(match self.param(name, &text.span)? {
                 Value::List(values) => values.iter().map(|value| text.replaced(value.to_string())).collect(),
                 value => vec![text.replaced(value.to_string())],
             });
@@ -578,7 +578,7 @@ impl<'s> Reader<'s> {
             DeValue::String(_) => {
                 let text = self.plain_text(value)?;
                 match text.value.strip_prefix('$').filter(|name| is_name(name)) {
-                    Some(name) => self.param(&name.to_owned(), &text.span),
+                    Some(name) => self.param(name, &text.span),
                     None => Some(Value::Text(text.value)),
                 }
             }

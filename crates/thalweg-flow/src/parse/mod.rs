@@ -175,10 +175,9 @@ fn plainly(text: &str, start: usize, end: usize) -> Option<(std::ops::Range<usiz
     }
     let bare = value.split('#').next().unwrap_or_default().trim();
     let word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '.' | ':' | '@' | ' ' | '%' | '~' | '{' | '}');
-    if quote.is_alphabetic() || matches!(quote, '/' | '~' | '.') || (quote.is_ascii_digit() && bare.contains(char::is_alphabetic)) {
-        if bare.chars().all(word) && !matches!(bare, "true" | "false" | "inf" | "nan") {
-            return Some((offset..offset + bare.len(), "a text stands in quotes".to_owned(), format!("write {key} = \"{bare}\"")));
-        }
+    let textual = quote.is_alphabetic() || matches!(quote, '/' | '~' | '.') || (quote.is_ascii_digit() && bare.contains(char::is_alphabetic));
+    if textual && bare.chars().all(word) && !matches!(bare, "true" | "false" | "inf" | "nan") {
+        return Some((offset..offset + bare.len(), "a text stands in quotes".to_owned(), format!("write {key} = \"{bare}\"")));
     }
     None
 }
@@ -234,7 +233,7 @@ impl Reader<'_> {
 
     /// Checks that a name is among those declared.
     pub(crate) fn declared_name(&mut self, known: &[String], text: &Text, what: &str, code: &'static str, wherever: &str) -> Option<String> {
-        if known.iter().any(|name| *name == text.value) {
+        if known.contains(&text.value) {
             return Some(text.value.clone());
         }
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -251,5 +250,35 @@ impl Reader<'_> {
             None => format!("{of} has {}", listed(known)),
         };
         self.problem(Problem::error("unknown-field", span, format!("{of} has no field `{field}`")).label("unknown field").help(help));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::InMemory;
+
+    #[test]
+    fn every_listed_key_is_read() {
+        // Each table of keys asserts, when it is let go in tests, that everything it lists has been asked for.
+        let text = include_str!("../../tests/flows/everything.toml");
+        let mut around = InMemory::default();
+        around.files.insert("dsms.txt".to_owned(), "a\nb\n".to_owned());
+        let parsed = parse(&Source::new("everything.toml", text), &Settings::default(), &around);
+        assert!(parsed.is_ok(), "{}", parsed.err().map_or(String::new(), |found| found.render(false, 120)));
+    }
+
+    #[test]
+    fn every_key_of_the_language_stands_in_the_flow_that_uses_all() {
+        let text = include_str!("../../tests/flows/everything.toml");
+        for section in keys::sections() {
+            for key in section.keys {
+                let given = text.lines().any(|line| {
+                    let line = line.trim_start();
+                    line.starts_with(&format!("{} =", key.name)) || line.starts_with(&format!("{}.", key.name)) || line.contains(&format!("[{}", key.name)) || line.contains(&format!("{{ {} =", key.name)) || line.contains(&format!(", {} =", key.name))
+                });
+                assert!(given, "{} of {}", key.name, section.name);
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Places and paths that get into each other's way: stations inside stations, products that match the same path,
 //! steps that make the same path.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::Problem;
 use crate::model::{Flow, Station, Step, Verb};
@@ -10,16 +10,18 @@ use crate::reader::Reader;
 
 /// Reports local stations whose folders are the same or lie in each other.
 pub(super) fn stations(reader: &mut Reader<'_>, draft: &Draft) {
+    let families: BTreeMap<&str, &str> = draft.families.iter().flat_map(|(family, members)| members.iter().map(move |member| (member.as_str(), family.as_str()))).collect();
     let local: Vec<&Station> = draft.flow.stations.values().filter(|station| station.reach.is_none() && station.volume.is_none()).filter(|station| reader.spot(&format!("stations.{}.reach", station.name)).is_none()).collect();
-    let family = |station: &Station| draft.families.iter().find(|(_, members)| members.contains(&station.name)).map(|(name, _)| name.clone());
-    let declared = |station: &Station| family(station).unwrap_or_else(|| station.name.clone());
+    let family = |station: &Station| families.get(station.name.as_str()).copied();
+    let declared = |station: &Station| family(station).map_or_else(|| station.name.clone(), str::to_owned);
+    let split: Vec<Vec<&str>> = local.iter().map(|station| parts(&station.root)).collect();
     for (n, a) in local.iter().enumerate() {
-        for b in &local[n + 1..] {
+        for (m, b) in local.iter().enumerate().skip(n + 1) {
             // Members of one family with one root stand each on a host of its own.
             if family(a).is_some() && family(a) == family(b) && a.root == b.root {
                 continue;
             }
-            let (first, second) = (parts(&a.root), parts(&b.root));
+            let (first, second) = (&split[n], &split[m]);
             let shorter = first.len().min(second.len());
             if is_absolute(&a.root) != is_absolute(&b.root) || first[..shorter] != second[..shorter] {
                 continue;

@@ -28,7 +28,7 @@ fn the_small_flow_as_mermaid() {
 
 /// Returns the rectangles of one class as (x, y, width, height).
 fn rectangles(picture: &str, class: &str) -> Vec<(f64, f64, f64, f64)> {
-    let number = |line: &str, name: &str| -> f64 { line.split(&format!(" {name}=\"")).nth(1).and_then(|rest| rest.split('"').next()).unwrap().parse().unwrap() };
+    let number = |line: &str, name: &str| -> f64 { line.split(&format!(" {name}=\"")).nth(1).and_then(|rest| rest.split('"').next()).and_then(|text| text.parse().ok()).expect("a number") };
     picture
         .lines()
         .filter(|line| line.contains(&format!("class=\"{class}\"")) && line.contains("<rect"))

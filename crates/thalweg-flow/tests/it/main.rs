@@ -5,3 +5,4 @@ mod flows;
 mod graph;
 mod mutated;
 mod schema;
+mod values;

@@ -6,7 +6,7 @@ use thalweg_flow::schema;
 use crate::flows::text_of;
 
 fn validator() -> jsonschema::Validator {
-    jsonschema::draft202012::new(&schema()).unwrap()
+    jsonschema::draft202012::new(&schema()).expect("a sound schema")
 }
 
 fn as_json(text: &str) -> Value {
@@ -21,7 +21,7 @@ fn as_json(text: &str) -> Value {
             toml::Value::Table(table) => Value::Object(table.iter().map(|(name, inner)| (name.clone(), value(inner))).collect()),
         }
     }
-    value(&toml::Value::Table(text.parse::<toml::Table>().unwrap()))
+    value(&toml::Value::Table(text.parse::<toml::Table>().expect("TOML")))
 }
 
 #[test]

@@ -1,0 +1,201 @@
+//! What a flow file means once it is read.
+
+use jiff::SignedDuration;
+use thalweg_core::Value;
+use thalweg_core::units::{CountRate, Rate, Threshold};
+use thalweg_flow::{
+    Argument, CommandLine, Compare, Complete, Flow, InMemory, Late, Match, Piece, Placeholder, Ready, Settings, Source, SpanRule, Verb, Wait, When, WithWhat, parse,
+};
+
+use crate::flows::{parse_text, surroundings, text_of};
+
+fn flow(name: &str) -> Flow {
+    parse_text(name, &text_of(name)).flow
+}
+
+/// Returns the copy flow with further lines in its product or its step.
+fn with(product: &str, step: &str) -> String {
+    text_of("copy.toml").replace("ready = \"closed\"", product).replace("does = \"send\"", if step.is_empty() { "does = \"send\"" } else { step })
+}
+
+fn text(text: &str) -> Argument {
+    Argument::Pieces(vec![Piece::Text(text.to_owned())])
+}
+
+fn hole(what: Placeholder) -> Argument {
+    Argument::Pieces(vec![Piece::Hole(what)])
+}
+
+fn line(does: &str) -> CommandLine {
+    let flow = parse_text("copy.toml", &with("", &format!("makes = \"other\"\ndoes = {does}\nwith.dmt = {{ product = \"other\", match = \"newest\" }}")).replace("to = \"archive\"", "[products.other]\npath = \"{name}.out\"")).flow;
+    match &flow.steps["copy"].does {
+        Verb::Builtin(line) | Verb::Run(line) => line.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_copy_flow_says_what_it_means() {
+    let flow = flow("copy.toml");
+    let step = &flow.steps["copy"];
+    assert_eq!(flow.name, "copy");
+    assert!(matches!(step.does, Verb::Send));
+    assert_eq!((step.at.as_slice(), step.takes.as_slice(), step.to.as_slice()), (["inbox".to_owned()].as_slice(), ["note".to_owned()].as_slice(), ["archive".to_owned()].as_slice()));
+    assert!(matches!(step.when, When::Arrives));
+    assert_eq!((step.batch, step.version), (1, 1));
+    assert_eq!(step.timeout, SignedDuration::from_hours(6));
+    assert_eq!(flow.stations["archive"].domain, "archive");
+    assert!(flow.products["note"].ready.closed);
+    assert!(flow.notes.is_empty());
+}
+
+#[test]
+fn a_flow_without_a_name_has_that_of_its_file() {
+    let text = text_of("copy.toml").replace("flow = \"copy\"", "");
+    assert_eq!(parse_text("flows/radar.toml", &text).flow.name, "radar");
+}
+
+#[test]
+fn the_small_flow_says_what_it_means() {
+    let flow = flow("small.toml");
+    let link = &flow.stations["campus"].link;
+    assert_eq!(link.limit, Some(Rate::BytesPerSecond(800 * 1024)));
+    assert_eq!(link.hours, [(0, 360, None)]);
+    assert_eq!(link.zone.as_ref().and_then(|zone| zone.iana_name()), Some("America/Regina"));
+    let product = &flow.products["rawacf"];
+    assert!(matches!(product.span, Some(SpanRule::Fixed(span)) if span == SignedDuration::from_hours(2)));
+    assert_eq!(product.time_field.as_deref(), Some("time"));
+    assert_eq!(product.ready.not_newest, Some(vec!["site".to_owned()]));
+    let dmap = &flow.steps["dmap"];
+    let Verb::Builtin(line) = &dmap.does else { panic!("{:?}", dmap.does) };
+    assert_eq!(line.args, [text("superdarn"), text("to-dmap"), hole(Placeholder::In), text("-o"), hole(Placeholder::Out)]);
+    assert_eq!(dmap.retry.wait, (SignedDuration::from_secs(30), SignedDuration::from_mins(10)));
+    let keep = &flow.keeps["radar-disk"];
+    assert_eq!(keep.delete.when_free_below, Some(Threshold::Percent(20.0)));
+    assert_eq!(keep.only_if.len(), 1);
+    assert_eq!(flow.step_order, ["to-site", "dmap", "to-campus"]);
+    let places: Vec<&str> = flow.notes.iter().map(|note| note.place.as_str()).collect();
+    for place in ["stations.campus", "stations.campus.link", "checks.rawacf-late"] {
+        assert!(places.contains(&place), "{place}: {places:?}");
+    }
+}
+
+#[test]
+fn a_family_stands_as_its_members() {
+    let flow = flow("isfs.toml");
+    let members = ["tse04", "tse06", "rsw02"].map(str::to_owned);
+    let station = &flow.stations["tse06"];
+    assert_eq!(station.member_of.get("dsm"), Some(&Value::from("tse06")));
+    assert_eq!(station.reach.as_ref().map(|reach| reach.url.as_str()), Some("ssh://daq@tse06"));
+    assert_eq!(station.domain, "tse06");
+    assert_eq!(flow.steps["pull"].from, members);
+    assert_eq!(flow.keeps["loggers"].at, members);
+    let merge = &flow.steps["merge"];
+    let Complete::Each { each, covered_past_end: true, or_after: Some(after) } = &merge.complete else { panic!("{:?}", merge.complete) };
+    assert_eq!(each["dsm"].len(), 3);
+    assert_eq!(*after, SignedDuration::from_hours(24));
+    let Verb::Builtin(line) = &merge.does else { panic!("{:?}", merge.does) };
+    assert!(line.args.contains(&Argument::Flagged { flag: "-i".to_owned(), what: Placeholder::InNamed("network".to_owned()) }));
+    assert!(line.args.contains(&hole(Placeholder::KeyStart)));
+    assert!(matches!(&flow.steps["pull"].when, When::Every { retry: Some(_), .. }));
+}
+
+#[test]
+fn looked_up_inputs_have_their_defaults() {
+    let flow = flow("everything.toml");
+    let with = &flow.steps["day"].with;
+    let on = |role: &str| match &with[role].what {
+        WithWhat::Product { on, .. } => on.clone(),
+        WithWhat::File(_) => panic!("{role} is a file"),
+    };
+    assert!(matches!(on("aux"), Match::Fields(fields) if fields == ["site"]));
+    assert!(matches!(on("before"), Match::Computed(computed) if computed.contains_key("gps")));
+    assert!(matches!(on("last"), Match::Newest));
+    assert_eq!((with["last"].wait, with["last"].late), (Wait::For(SignedDuration::ZERO), Late::Ignore));
+    assert_eq!((with["same"].wait, with["same"].late), (Wait::Forever, Late::Upgrade));
+    assert_eq!((with["channels"].wait, with["channels"].late), (Wait::Forever, Late::Ignore));
+    assert_eq!(flow.steps["pull"].parallel, Some(4));
+    assert_eq!(flow.stations["radar"].root, "/data/radar");
+    assert_eq!(flow.stations["campus"].link.hours, [(0, 360, None), (360, 480, Some(Rate::BytesPerSecond(2_000_000))), (1320, 1440, None)]);
+    assert_eq!(flow.stations["campus"].link.connections, Some(CountRate { count: 40, per: SignedDuration::from_mins(1) }));
+    assert_eq!(flow.products["raw"].compare, Compare::Data);
+    assert_eq!(flow.notify["mail"].settings["password"], "file:secrets/mail");
+}
+
+#[rstest::rstest]
+#[case::nothing("", Ready { closed: true, ..Ready::default() })]
+#[case::word("ready = \"renamed\"", Ready { renamed: true, ..Ready::default() })]
+#[case::words("ready = [\"closed\", \"unopened\"]", Ready { closed: true, unopened: true, ..Ready::default() })]
+#[case::quiet_word("ready = \"quiet 2m\"", Ready { quiet: Some(SignedDuration::from_mins(2)), ..Ready::default() })]
+#[case::closed_stays_on("ready = { not_newest = [] }", Ready { closed: true, not_newest: Some(Vec::new()), ..Ready::default() })]
+#[case::closed_off("ready = { quiet = \"60s\", closed = false }", Ready { quiet: Some(SignedDuration::from_mins(1)), ..Ready::default() })]
+fn ready_rules(#[case] written: &str, #[case] expected: Ready) {
+    let flow = parse_text("copy.toml", &with(written, "")).flow;
+    assert_eq!(format!("{:?}", flow.products["note"].ready), format!("{expected:?}"));
+}
+
+#[test]
+fn verb_lines_are_cut_at_blanks_outside_braces_and_quotes() {
+    let line = line("\"gwf copy {-i in.dmt}  -t @{in} 'two words' {date(time, \\\"%Y %m\\\")}x{out} '{in}'\"".replace("{date(time, \\\"%Y %m\\\")}x", "{name}x").as_str());
+    assert_eq!(
+        line.args,
+        [
+            text("gwf"),
+            text("copy"),
+            Argument::Flagged { flag: "-i".to_owned(), what: Placeholder::InNamed("dmt".to_owned()) },
+            text("-t"),
+            Argument::Pieces(vec![Piece::Text("@".to_owned()), Piece::Hole(Placeholder::In)]),
+            text("two words"),
+            Argument::Pieces(vec![Piece::Hole(Placeholder::Field("name".to_owned())), Piece::Text("x".to_owned()), Piece::Hole(Placeholder::Out)]),
+            text("{in}"),
+        ]
+    );
+}
+
+#[test]
+fn elements_of_a_command_are_arguments_as_they_stand() {
+    let line = line("{ run = [\"my tool\", \"it's\", \"\", \"{in}\", \"{out}\"] }");
+    assert_eq!(line.args, [text("my tool"), text("it's"), text(""), hole(Placeholder::In), hole(Placeholder::Out)]);
+}
+
+#[test]
+fn a_copy_to_another_station_is_the_same_product_there() {
+    let flow = parse_text("copy.toml", &with("", "does = \"copy\"")).flow;
+    let step = &flow.steps["copy"];
+    assert!(matches!(step.does, Verb::Copy));
+    assert_eq!((step.makes[0].product.as_str(), step.to.as_slice()), ("note", ["archive".to_owned()].as_slice()));
+}
+
+#[test]
+fn parameters_are_overridden_from_outside() {
+    let text = format!("[params]\nroot = \"in\"\nlist = [1, 2]\ncount = 3\nhosts = {{ file = \"absent\" }}\n{}", text_of("copy.toml").replace("flow = \"copy\"", "").replace("root = \"in\"", "root = \"$root\""));
+    let source = Source::new("copy.toml", text);
+    let mut around = InMemory::default();
+    around.environment.insert("THALWEG_PARAM_ROOT".to_owned(), "from-environment".to_owned());
+    around.environment.insert("THALWEG_PARAM_COUNT".to_owned(), "5".to_owned());
+    let mut settings = Settings::default();
+    settings.set.insert("list".to_owned(), "7, 8".to_owned());
+    settings.set.insert("hosts".to_owned(), "a".to_owned());
+    let parsed = parse(&source, &settings, &around).unwrap();
+    assert_eq!(parsed.flow.stations["inbox"].root, "from-environment");
+    assert_eq!(parsed.flow.params["count"], Value::Int(5));
+    assert_eq!(parsed.flow.params["list"], Value::List(vec![Value::Int(7), Value::Int(8)]));
+    assert_eq!(parsed.flow.params["hosts"], Value::from("a"));
+    settings.set.insert("root".to_owned(), "from-command-line".to_owned());
+    let parsed = parse(&source, &settings, &around).unwrap();
+    assert_eq!(parsed.flow.stations["inbox"].root, "from-command-line");
+    settings.set.insert("rooot".to_owned(), "x".to_owned());
+    settings.set.insert("count".to_owned(), "many".to_owned());
+    let found = parse(&source, &settings, &around).unwrap_err();
+    let rendered = found.render(false, 100);
+    assert!(rendered.contains("--set rooot") && rendered.contains("did you mean `root`?"), "{rendered}");
+    assert!(rendered.contains("\"many\" is not a number"), "{rendered}");
+}
+
+#[test]
+fn verbs_that_this_program_lacks_are_accepted_with_a_note() {
+    let settings = Settings { known_verbs: vec!["dmap check".to_owned()], ..Settings::default() };
+    let parsed = parse(&Source::new("isfs.toml", text_of("isfs.toml")), &settings, &surroundings()).unwrap();
+    let note = parsed.flow.notes.iter().find(|note| note.place == "steps.merge").unwrap();
+    assert!(note.message.contains("nidas merge"), "{}", note.message);
+}
