@@ -28,7 +28,7 @@ fn mutate(text: &str, changes: &[(prop::sample::Index, usize, String)]) -> Strin
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_mutated_flow_file_never_panics(flow in 0..FLOWS.len(), changes in prop::collection::vec(change(), 1..6)) {
@@ -52,5 +52,25 @@ proptest! {
         if let Err(found) = parse(&source, &Settings::default(), &surroundings()) {
             prop_assert!(!found.render(true, 80).is_empty());
         }
+    }
+}
+
+#[rstest::rstest]
+#[case::lists("[params]\nx = ", "[", "")]
+#[case::tables("x = ", "{a=", "")]
+#[case::parentheses("[keeps.k]\nat = \"a\"\nproducts = \"p\"\ndelete = \"at_once\"\nif = \"", "(", "\"")]
+#[case::negations("[keeps.k]\nat = \"a\"\nproducts = \"p\"\ndelete = \"at_once\"\nif = \"", "not ", "\"")]
+#[case::signs("[keeps.k]\nat = \"a\"\nproducts = \"p\"\ndelete = \"at_once\"\nif = \"", "-", "1\"")]
+#[case::braces("[products.p]\npath = \"", "{", "\"")]
+#[case::options("[products.p]\npath = \"", "[", "\"")]
+#[case::sums("[products.p]\npath = \"{n:int}{", "(", "n}\"")]
+#[case::groups("[products.p]\npath = \"{n:", "(", ")}\"")]
+#[case::holes("[steps.s]\nat = \"a\"\ndoes = \"x ", "{", "\"")]
+fn depth_is_answered(#[case] before: &str, #[case] deep: &str, #[case] after: &str) {
+    let source = Source::new("f.toml", format!("{before}{}{after}\n", deep.repeat(20_000)));
+    // An answer is all that is asked for: `{{` written often enough is a sound literal text.
+    if let Err(found) = parse(&source, &Settings::default(), &surroundings()) {
+        assert!(found.errors() > 0);
+        assert!(!found.render(false, 80).is_empty());
     }
 }
