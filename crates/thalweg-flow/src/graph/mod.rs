@@ -1,6 +1,6 @@
 //! Pictures of a flow: stations as lanes, products where they are, steps between them.
 //!
-//! [`Drawing`] says what is in the picture; [`mermaid()`] writes it for others to lay out, [`svg()`] lays it out itself.
+//! [`mermaid()`] writes the picture for others to lay out, [`svg()`] lays it out itself.
 
 mod layout;
 mod mermaid;
