@@ -63,7 +63,8 @@ CREATE TABLE span_levels (
   PRIMARY KEY (product, station, level)
 ) STRICT, WITHOUT ROWID;
 
--- Counts kept by triggers: a status page must not read every row.
+-- Counts kept by the writer, once for each closure: a status page must not read every row, and a trigger would double
+-- the cost of an insert.
 CREATE TABLE file_tallies (
   station INTEGER NOT NULL,
   product INTEGER NOT NULL,
@@ -72,18 +73,6 @@ CREATE TABLE file_tallies (
   bytes INTEGER NOT NULL,
   PRIMARY KEY (station, product, state)
 ) STRICT, WITHOUT ROWID;
-CREATE TRIGGER files_inserted AFTER INSERT ON files BEGIN
-  INSERT INTO file_tallies VALUES (new.station, new.product, new.state, 1, new.size)
-    ON CONFLICT DO UPDATE SET files = files + 1, bytes = bytes + excluded.bytes;
-END;
-CREATE TRIGGER files_updated AFTER UPDATE OF product, state, size ON files
-WHEN old.product <> new.product OR old.state <> new.state OR old.size <> new.size BEGIN
-  UPDATE file_tallies SET files = files - 1, bytes = bytes - old.size
-    WHERE station = old.station AND product = old.product AND state = old.state;
-  INSERT INTO file_tallies VALUES (new.station, new.product, new.state, 1, new.size)
-    ON CONFLICT DO UPDATE SET files = files + 1, bytes = bytes + excluded.bytes;
-END;
-
 CREATE TABLE versions (
   file INTEGER NOT NULL REFERENCES files (id),
   no INTEGER NOT NULL,

@@ -16,7 +16,7 @@ use crate::{Error, Reader, Tx};
 /// A closure that waits for the writer, with whoever waits for its answer.
 pub(crate) trait Job: Send {
     /// Runs the closure; tells the error it ended with, if any.
-    fn run(&mut self, tx: &mut Tx<'_>) -> Option<Error>;
+    fn run(&mut self, tx: Tx<'_>) -> Option<Error>;
     /// Makes `error` the answer, unless the closure has failed by itself.
     fn fail(&mut self, error: &Error);
     /// Sends the answer.
@@ -41,10 +41,15 @@ where
     F: FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send,
     T: Send,
 {
-    fn run(&mut self, tx: &mut Tx<'_>) -> Option<Error> {
+    fn run(&mut self, mut tx: Tx<'_>) -> Option<Error> {
         let body = self.body.take()?;
         // The closure's changes are undone after a panic and nothing else of it is looked at again.
-        let result = catch_unwind(AssertUnwindSafe(|| body(tx))).unwrap_or_else(|panic| {
+        let result = catch_unwind(AssertUnwindSafe(move || {
+            let value = body(&mut tx)?;
+            tx.end()?;
+            Ok(value)
+        }))
+        .unwrap_or_else(|panic| {
             let message = panic
                 .downcast_ref::<&str>()
                 .map(|text| (*text).to_owned())
@@ -155,7 +160,7 @@ impl Writer {
     /// Runs one closure in its savepoint; an error means that the whole transaction is lost.
     fn one(&mut self, job: &mut dyn Job) -> Result<(), Error> {
         self.reader.db.run("SAVEPOINT closure", [])?;
-        let failure = job.run(&mut Tx::new(&self.reader, &mut self.caches));
+        let failure = job.run(Tx::new(&self.reader, &mut self.caches));
         if self.reader.db.conn.is_autocommit() {
             // Some failures (disk full, input or output) make SQLite undo the transaction at once.
             let path = self.reader.db.path.to_path_buf();

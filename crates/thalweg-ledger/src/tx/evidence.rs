@@ -153,10 +153,7 @@ impl Tx<'_> {
         let Some(file) = file else { return Err(self.db().no_such("quarantine entry not released", id)) };
         self.db().run("UPDATE quarantine SET released = ?2 WHERE id = ?1", (id, us(at)))?;
         if let Some(file) = file {
-            self.db().run(
-                "UPDATE files SET state = ?2, state_at = ?3, why = NULL WHERE id = ?1 AND state = ?4",
-                (file, FileState::Settling, us(at), FileState::Quarantined),
-            )?;
+            self.release(file, at)?;
         }
         Ok(())
     }

@@ -23,7 +23,14 @@ struct Known {
     station: i64,
 }
 
-const KNOWN: &str = "id, size, mtime_ns, ino, state, product, fields_key, content, version, station";
+macro_rules! select_known {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, size, mtime_ns, ino, state, product, fields_key, content, version, station FROM files WHERE ",
+            $condition
+        )
+    };
+}
 
 fn known(row: &mut Columns<'_, '_>) -> rusqlite::Result<Known> {
     Ok(Known {
@@ -81,18 +88,29 @@ fn width(level: i64) -> i64 {
 
 impl Tx<'_> {
     fn known_at(&self, station: i64, path: &str) -> Result<Option<Known>, Error> {
-        let sql = select_known("station = ?1 AND path = ?2");
-        self.db().first(&sql, (station, path), known)
+        self.db().first(select_known!("station = ?1 AND path = ?2"), (station, path), known)
     }
 
     fn known(&self, file: FileId) -> Result<Known, Error> {
-        let sql = select_known("id = ?1");
-        self.db().first(&sql, [file], known)?.ok_or_else(|| self.db().no_such("file", file))
+        self.db().first(select_known!("id = ?1"), [file], known)?.ok_or_else(|| self.db().no_such("file", file))
     }
 
     fn fields(&self, identity: &Identity) -> Result<String, Error> {
         fields_json(&identity.fields)
             .map_err(|_| Error::Unstorable { path: self.db().path.to_path_buf(), what: "a field's value" })
+    }
+
+    /// Counts a file that is now of this product, state and size.
+    fn tally(&mut self, station: i64, product: i64, state: FileState, size: i64, sign: i64) {
+        let tally = self.tallies.entry((station, product, state.code())).or_default();
+        tally.0 += sign;
+        // A listing may tell nonsense; the sum must fit its column all the same.
+        tally.1 += size.min(1 << 50) * sign;
+    }
+
+    fn recount(&mut self, old: &Known, product: i64, state: FileState, size: i64) {
+        self.tally(old.station, old.product, old.state, old.size, -1);
+        self.tally(old.station, product, state, size, 1);
     }
 
     /// Makes searches look for files of this length of coverage.
@@ -127,6 +145,7 @@ impl Tx<'_> {
             if reclassified {
                 self.reclassify(&old, product, &seen.identity)?;
             }
+            self.recount(&old, product, FileState::Settling, int(seen.stat.size));
             self.db().run(
                 "UPDATE files SET size = ?2, mtime_ns = ?3, ctime_ns = ?4, ino = ?5, dev = ?6, arrived = ?7, \
                  unchanged_since = ?7, closed = ?8, state = ?9, state_at = ?7, why = NULL, origin = ?10, run = NULL, \
@@ -150,13 +169,14 @@ impl Tx<'_> {
         if reclassified {
             self.copy_left(&old)?;
             self.reclassify(&old, product, &seen.identity)?;
-            self.change_state(old.id, FileState::Settling, None, at)?;
+            self.write_state(old.id, FileState::Settling, None, at)?;
+            self.recount(&old, product, FileState::Settling, old.size);
             let change = if old.state.is_absent() { Change::Reappeared } else { Change::Reclassified };
             return outcome(change, FileState::Settling);
         }
         if old.state.is_absent() {
             let state = if old.content.is_some() { FileState::Present } else { FileState::Settling };
-            self.change_state(old.id, state, None, at)?;
+            self.change_state(&old, state, None, at)?;
             self.copy_back(&old)?;
             return outcome(Change::Reappeared, state);
         }
@@ -194,6 +214,7 @@ impl Tx<'_> {
                 seen.identity.suspect,
             ],
         )?;
+        self.tally(station, product, FileState::Settling, int(seen.stat.size), 1);
         Ok(FileId(id))
     }
 
@@ -220,7 +241,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn change_state(&mut self, file: FileId, state: FileState, why: Option<&str>, at: i64) -> Result<(), Error> {
+    fn change_state(&mut self, old: &Known, state: FileState, why: Option<&str>, at: i64) -> Result<(), Error> {
+        self.recount(old, old.product, state, old.size);
+        self.write_state(old.id, state, why, at)
+    }
+
+    fn write_state(&mut self, file: FileId, state: FileState, why: Option<&str>, at: i64) -> Result<(), Error> {
         self.db().run("UPDATE files SET state = ?2, why = ?3, state_at = ?4 WHERE id = ?1", (file, state, why, at))?;
         Ok(())
     }
@@ -307,6 +333,7 @@ impl Tx<'_> {
              verify_mode = excluded.verify_mode, present = 1, run = excluded.run",
             params![product, settled.identity.fields_key, content, us(settled.at), settled.verify_mode, settled.run, file],
         )?;
+        self.recount(&old, product, FileState::Present, old.size);
         self.index_fields(file, product, settled)?;
         Ok(true)
     }
@@ -338,7 +365,8 @@ impl Tx<'_> {
         let ObserveOutcome { file, state, .. } = self.observe(&seen)?;
         self.mark_closed(file)?;
         if !matches!(state, FileState::Settling | FileState::Present) {
-            self.change_state(file, FileState::Settling, None, us(output.at))?;
+            let old = self.known(file)?;
+            self.change_state(&old, FileState::Settling, None, us(output.at))?;
         }
         let settled = Settled {
             identity: output.identity.clone(),
@@ -357,12 +385,18 @@ impl Tx<'_> {
     /// Sets a file's state and why; a file that is absent, put aside or withdrawn counts as no copy any more.
     pub fn set_state(&mut self, file: FileId, state: FileState, why: Option<&str>, at: Timestamp) -> Result<(), Error> {
         let old = self.known(file)?;
-        self.change_state(file, state, why, us(at))?;
+        self.change_state(&old, state, why, us(at))?;
         match state {
             FileState::Present => self.copy_back(&old),
             FileState::Settling => Ok(()),
             _ => self.copy_left(&old),
         }
+    }
+
+    /// Lets a quarantined file settle again; nothing else.
+    pub(super) fn release(&mut self, file: FileId, at: Timestamp) -> Result<(), Error> {
+        let old = self.known(file)?;
+        if old.state == FileState::Quarantined { self.change_state(&old, FileState::Settling, None, us(at)) } else { Ok(()) }
     }
 
     /// Records that no writer has the file open any more.
@@ -406,10 +440,6 @@ impl Tx<'_> {
         )?;
         Ok(())
     }
-}
-
-fn select_known(condition: &str) -> String {
-    format!("SELECT {KNOWN} FROM files WHERE {condition}")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ mod files;
 mod planning;
 mod runs;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 use thalweg_core::{ContentHash, RelPath};
@@ -17,6 +17,8 @@ use crate::{Error, Reader};
 pub struct Tx<'w> {
     reader: &'w Reader,
     caches: &'w mut Caches,
+    /// Changes of the counts of files and bytes, by station, product and state, not yet in the table.
+    tallies: BTreeMap<(i64, i64, i64), (i64, i64)>,
 }
 
 /// Numbers of names that need not be looked up again; emptied whenever something is undone.
@@ -60,10 +62,25 @@ impl Naming {
 
 impl<'w> Tx<'w> {
     pub(crate) fn new(reader: &'w Reader, caches: &'w mut Caches) -> Self {
-        Self { reader, caches }
+        Self { reader, caches, tallies: BTreeMap::new() }
     }
 
-    /// Returns all reading functions; they see what this closure has written.
+    /// Writes what was only counted so far; to be called when the closure has ended well.
+    pub(crate) fn end(self) -> Result<(), Error> {
+        for ((station, product, state), (files, bytes)) in self.tallies {
+            if (files, bytes) != (0, 0) {
+                self.reader.db.run(
+                    "INSERT INTO file_tallies (station, product, state, files, bytes) VALUES (?1, ?2, ?3, ?4, ?5) \
+                     ON CONFLICT DO UPDATE SET files = files + excluded.files, bytes = bytes + excluded.bytes",
+                    (station, product, state, files, bytes),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns all reading functions; they see what this closure has written, but for counts of files
+    /// ([`Reader::count`], [`Reader::tallies`]), which change when it ends.
     pub fn reader(&self) -> &'w Reader {
         self.reader
     }

@@ -236,3 +236,56 @@ fn a_new_name_keeps_the_history() {
     let error = place.ledger.write(|tx| tx.rename_product("rawacf", "acf"));
     assert!(matches!(error, Err(Error::NameTaken { .. })), "{error:?}");
 }
+
+#[derive(Debug, Clone)]
+enum Act {
+    Observe { name: u8, product: bool, size: u64, settle: bool },
+    State { name: u8, state: usize },
+    Fail { name: u8 },
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 32, ..Default::default() })]
+
+    #[test]
+    fn counts_are_those_of_the_rows(acts in proptest::collection::vec(acts(), 0..60)) {
+        let place = Place::new();
+        let reader = place.reader();
+        for act in acts {
+            // An act on a file that is not there, and one that fails on purpose, must leave the counts alone.
+            let _ = place.ledger.write(move |tx| match act {
+                Act::Observe { name, product, size, settle } => {
+                    let mut seen = observed("site", if product { "p" } else { "q" }, &name.to_string());
+                    seen.stat.size = size;
+                    let file = tx.observe(&seen)?.file;
+                    if settle { tx.settle(file, &settled(&seen, size)).map(drop) } else { Ok(()) }
+                }
+                Act::State { name, state } => {
+                    let file = tx.reader().file_at("site", &path(&name.to_string()))?.map(|row| row.id);
+                    file.map_or(Ok(()), |file| tx.set_state(file, FileState::ALL[state], None, t(0)))
+                }
+                Act::Fail { name } => {
+                    tx.observe(&observed("site", "r", &name.to_string()))?;
+                    tx.set_state(thalweg_ledger::FileId(99), FileState::Gone, None, t(0))
+                }
+            });
+        }
+        let mut expected = std::collections::BTreeMap::new();
+        for row in reader.page(&Default::default(), 1000).unwrap() {
+            let tally: &mut (u64, u64) = expected.entry((row.product, row.state)).or_default();
+            *tally = (tally.0 + 1, tally.1 + row.stat.size);
+        }
+        let counted: Vec<_> = reader.tallies().unwrap().into_iter().map(|t| ((t.product, t.state), (t.files, t.bytes))).collect();
+        proptest::prop_assert_eq!(counted, expected.into_iter().collect::<Vec<_>>());
+    }
+}
+
+fn acts() -> impl proptest::strategy::Strategy<Value = Act> {
+    use proptest::prelude::*;
+    prop_oneof![
+        4 => (0..6_u8, any::<bool>(), 1..4_u64, any::<bool>())
+            .prop_map(|(name, product, size, settle)| Act::Observe { name, product, size, settle }),
+        2 => (0..6_u8, 0..FileState::ALL.len()).prop_map(|(name, state)| Act::State { name, state }),
+        1 => (6..9_u8).prop_map(|name| Act::Fail { name }),
+    ]
+}
