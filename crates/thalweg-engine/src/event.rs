@@ -1,10 +1,10 @@
 //! What happens in an engine, as typed events: reporters, logs and pages consume them and never look inside.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thalweg_core::{ErrorClass, RelPath, Timestamp};
 
 /// Something that happened.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
@@ -142,6 +142,61 @@ pub enum Event {
         path: RelPath,
         /// The keep.
         keep: String,
+    },
+    /// A keep would remove a file now.
+    WouldRemove {
+        /// The station.
+        station: String,
+        /// The path.
+        path: RelPath,
+        /// The keep.
+        keep: String,
+        /// Bytes.
+        size: u64,
+        /// The stations whose copies it rests on.
+        copies: Vec<String>,
+    },
+    /// A keep leaves a file, and why.
+    Stays {
+        /// The station.
+        station: String,
+        /// The path.
+        path: RelPath,
+        /// The keep.
+        keep: String,
+        /// Why.
+        why: String,
+    },
+    /// A file's content was read again and compared with the ledger.
+    Verified {
+        /// The station.
+        station: String,
+        /// The path.
+        path: RelPath,
+        /// It is as recorded; else what differs.
+        trouble: Option<String>,
+    },
+    /// A key that a request asked for cannot be made.
+    Missing {
+        /// The step.
+        step: String,
+        /// The key.
+        key: String,
+        /// What comes next for it.
+        next: String,
+        /// Why.
+        why: String,
+    },
+    /// How far a request is.
+    Request {
+        /// Keys made since it was asked.
+        made: u64,
+        /// Keys that were there already.
+        there: u64,
+        /// Keys ready or running.
+        open: u64,
+        /// Keys that follow from those.
+        later: u64,
     },
     /// The flow file was read again.
     Reloaded {

@@ -4,11 +4,27 @@
 //! format, no terminal and no page.
 
 pub mod child;
+mod classify;
+mod control;
+mod dispatcher;
+mod engine;
+mod error;
 mod event;
 pub mod facts;
+mod intake;
+mod lock;
+mod notify;
+mod probe;
+mod recover;
+mod runner;
+mod scan;
+mod settings;
 mod setup;
 pub mod watch;
 
+pub use engine::{Engine, Handle, Mode, Outcome, Request, carry_out, engine_pid};
+pub use error::EngineError;
 pub use event::Event;
 pub use facts::LedgerFacts;
-pub use setup::{Places, Setup, root_of};
+pub use settings::settings_digests;
+pub use setup::{Places, Setup, host_name, root_of};

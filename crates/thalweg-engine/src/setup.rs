@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use thalweg_core::{Clock, RelPath};
 use thalweg_flow::{Flow, Station};
-use thalweg_store::{LocalStore, Store, StoreError};
+use thalweg_store::{LocalStore, RootId, Store};
 
 /// What an engine is given.
 #[derive(Clone)]
@@ -46,11 +46,7 @@ pub struct Places {
 impl Places {
     /// Opens the roots of all stations that are on this host; a root that is missing is made if its parent folder is
     /// there and the station is not only read.
-    ///
-    /// # Errors
-    ///
-    /// Those of making or opening a root.
-    pub fn open(setup: &Setup) -> Result<Self, StoreError> {
+    pub fn open(setup: &Setup) -> Self {
         let mut stores: BTreeMap<String, (PathBuf, Arc<dyn Store>)> = BTreeMap::new();
         for station in setup.flow.stations.values().filter(|station| setup.here.contains(&station.name)) {
             let root = root_of(setup, station);
@@ -58,9 +54,11 @@ impl Places {
                 // A missing folder is made, a missing mount is not: somebody has to be there above it.
                 let _ = std::fs::create_dir_all(&root);
             }
-            stores.insert(station.name.clone(), (root.clone(), Arc::new(LocalStore::new(root))));
+            // A root that is not there now is unavailable, and no reason not to work for the others.
+            let store = LocalStore::open(&root).unwrap_or_else(|_| LocalStore::open_as(&root, RootId { dev: 0, ino: 0 }));
+            stores.insert(station.name.clone(), (root, Arc::new(store)));
         }
-        Ok(Self { stores })
+        Self { stores }
     }
 
     /// Returns the store of a station of this host.
@@ -99,4 +97,9 @@ impl Places {
 pub fn root_of(setup: &Setup, station: &Station) -> PathBuf {
     let root = setup.base.join(&station.root);
     std::path::absolute(&root).unwrap_or(root)
+}
+
+/// Returns the name of this host.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

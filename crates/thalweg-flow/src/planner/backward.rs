@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thalweg_core::{ContentHash, RelPath, TimeRange, Timestamp, Value};
 
 use super::keys::cells_of_step;
@@ -16,7 +16,7 @@ use super::{
 use crate::{Flow, Step, Verb};
 
 /// What is wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
     /// The product.
     pub product: String,

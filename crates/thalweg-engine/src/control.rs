@@ -1,0 +1,110 @@
+//! The socket by which other commands hand work to the engine that runs.
+//!
+//! One connection, one request: a line of JSON goes in, lines of JSON come out, the last one is the outcome.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dispatcher::{Inbox, Message};
+use crate::{EngineError, Event, Outcome, Request, Setup};
+
+/// One line of an answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Answer {
+    /// Something happened.
+    Event(Box<Event>),
+    /// The request is over.
+    Done(Outcome),
+    /// The request cannot be carried out.
+    Refused(String),
+}
+
+// A path of a socket may be 107 bytes long: the name is relative to the folder, entered by its descriptor.
+fn socket_path(setup: &Setup) -> PathBuf {
+    let path = setup.state.join("control.sock");
+    if path.as_os_str().len() < 100 {
+        return path;
+    }
+    let digest = setup.ledger.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    std::env::temp_dir().join(format!("thalweg-{digest:016x}.sock"))
+}
+
+/// Listens for requests until the process ends.
+pub(crate) fn listen(setup: &Setup, inbox: &Inbox) -> Result<(), EngineError> {
+    let path = socket_path(setup);
+    // The lock is ours, so a socket that is there is a dead one.
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).map_err(|source| EngineError::State { path: path.clone(), source })?;
+    let inbox = inbox.clone();
+    let serve = move || {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else { continue };
+            let inbox = inbox.clone();
+            let _ = std::thread::Builder::new().name("control".into()).spawn(move || answer(stream, &inbox));
+        }
+    };
+    std::thread::Builder::new()
+        .name("control".into())
+        .spawn(serve)
+        .map_err(|source| EngineError::State { path, source })?;
+    Ok(())
+}
+
+pub(crate) fn stop_listening(setup: &Setup) {
+    let _ = std::fs::remove_file(socket_path(setup));
+}
+
+fn answer(stream: UnixStream, inbox: &Inbox) {
+    let Ok(mut out) = stream.try_clone() else { return };
+    let mut line = String::new();
+    if BufReader::new(stream).read_line(&mut line).is_err() {
+        return;
+    }
+    let mut send = |answer: &Answer| {
+        let Ok(mut text) = serde_json::to_vec(answer) else { return false };
+        text.push(b'\n');
+        out.write_all(&text).is_ok()
+    };
+    let request = match serde_json::from_str::<Request>(&line) {
+        Ok(request) => request,
+        Err(error) => {
+            send(&Answer::Refused(format!("the request is not understood: {error}")));
+            return;
+        }
+    };
+    let (answers, wait) = channel();
+    if inbox.send(Message::Asked { request, answer: answers }).is_err() {
+        return;
+    }
+    for answer in wait {
+        let last = !matches!(answer, Answer::Event(_));
+        if !send(&answer) || last {
+            return;
+        }
+    }
+}
+
+/// Hands a request to the engine that runs, if one does.
+pub(crate) fn ask(setup: &Setup, request: &Request, report: &mut dyn FnMut(&Event)) -> Result<Option<Outcome>, EngineError> {
+    let Ok(mut stream) = UnixStream::connect(socket_path(setup)) else { return Ok(None) };
+    let broken = |error: &dyn std::fmt::Display| EngineError::Control { what: error.to_string() };
+    let mut text = serde_json::to_vec(request).map_err(|error| broken(&error))?;
+    text.push(b'\n');
+    stream.write_all(&text).map_err(|error| broken(&error))?;
+    for line in BufReader::new(stream).lines() {
+        let line = line.map_err(|error| broken(&error))?;
+        match serde_json::from_str::<Answer>(&line).map_err(|error| broken(&error))? {
+            Answer::Event(event) => report(&event),
+            Answer::Done(outcome) => return Ok(Some(outcome)),
+            Answer::Refused(what) => return Err(EngineError::Unknown { what }),
+        }
+    }
+    Err(EngineError::Control { what: "it ended before the request was over; what was done stays done".into() })
+}

@@ -1,0 +1,438 @@
+//! The dispatcher: the single owner of the truth. It alone writes the ledger and decides what runs.
+//!
+//! Everything that happens comes to it as a [`Message`]; it takes all that wait, writes them in few transactions, asks
+//! the planner about the keys they touch, and starts what may start. Threads that read, copy and run verbs only tell.
+
+mod aside;
+mod keys;
+mod observe;
+mod requests;
+mod retain;
+mod rounds;
+mod start;
+mod tasks;
+mod verify;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thalweg_core::{ContentHash, RelPath, Timestamp};
+use thalweg_flow::Flow;
+use thalweg_flow::planner::dispatch::Held;
+use thalweg_flow::planner::{FileFact, KeyId, Task};
+use thalweg_ledger::{FileId, HoldRow, Ledger, Reader, RunId};
+
+use crate::classify::Classifier;
+use crate::control::Answer;
+use crate::facts::{LedgerFacts, RunningKeys};
+use crate::intake::{Intake, Outcome as Taken, Take};
+use crate::runner::Told;
+use crate::scan::{Scanned, Seen};
+use crate::watch::WatchMessage;
+use crate::{EngineError, Event, Mode, Outcome, Places, Request, Setup};
+
+pub(crate) use requests::ActiveRequest;
+
+/// Where everybody tells the dispatcher.
+pub(crate) type Inbox = Sender<Message>;
+
+/// Longest wait for a message: timers, flags and the watchdog are looked at as often.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long a stop waits for runs to end.
+const STOP: Duration = Duration::from_secs(8);
+
+/// Most messages worked on together.
+const TOGETHER: usize = 4000;
+
+/// Something that the dispatcher is told.
+pub(crate) enum Message {
+    Watch(WatchMessage),
+    Seen(Vec<Seen>),
+    Scanned { whole: bool, end: Scanned },
+    Taken { take: Take, outcome: Taken },
+    Told(Told),
+    Asked { request: Request, answer: Sender<Answer> },
+    Reload(Box<Setup>),
+    Stop { why: String },
+}
+
+/// A run under way.
+pub(crate) struct Active {
+    tasks: Vec<Task>,
+    runs: Vec<RunId>,
+    held: Held,
+    go: Sender<bool>,
+    cancel: Arc<AtomicBool>,
+    started: Timestamp,
+    outputs: Vec<(String, RelPath)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A file that is not taken yet.
+struct Settling {
+    station: String,
+    product: String,
+    path: RelPath,
+    in_work: bool,
+    wake: Option<Timestamp>,
+    tries: u32,
+}
+
+/// The dispatcher's state.
+pub(crate) struct Dispatcher<'r> {
+    pub(crate) setup: Setup,
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) ledger: Ledger,
+    pub(crate) reader: Reader,
+    pub(crate) places: Places,
+    classifier: Arc<Classifier>,
+    inbox: Inbox,
+    messages: Receiver<Message>,
+    report: &'r mut dyn FnMut(&Event),
+    mode: Mode,
+    /// Steps start by themselves; else only what requests ask for.
+    forward: bool,
+    intake: Intake,
+    holds: Vec<HoldRow>,
+    settings: BTreeMap<String, ContentHash>,
+    settling: HashMap<FileId, Settling>,
+    settling_wakes: BTreeSet<(Timestamp, FileId)>,
+    changed: Vec<FileFact>,
+    dirty: BTreeSet<KeyId>,
+    ready: BTreeMap<KeyId, Task>,
+    order: Vec<KeyId>,
+    order_is_old: bool,
+    running: RunningKeys,
+    active: HashMap<u64, Active>,
+    next_no: u64,
+    scans: BTreeMap<String, ScanState>,
+    scan_threads: Vec<JoinHandle<()>>,
+    requests: Vec<ActiveRequest>,
+    flags: BTreeMap<(String, String), (RelPath, thalweg_store::Meta)>,
+    retention_due: bool,
+    last_retention: Option<Timestamp>,
+    stopping: Option<(String, std::time::Instant)>,
+    outcome: Outcome,
+    slots: usize,
+    watchdog: Option<(Duration, std::time::Instant)>,
+}
+
+/// What a dispatcher is made from.
+pub(crate) struct Parts {
+    pub(crate) setup: Setup,
+    pub(crate) ledger: Ledger,
+    pub(crate) places: Places,
+    pub(crate) classifier: Arc<Classifier>,
+    pub(crate) inbox: Inbox,
+    pub(crate) messages: Receiver<Message>,
+    pub(crate) mode: Mode,
+    pub(crate) forward: bool,
+}
+
+#[derive(Debug, Default)]
+struct ScanState {
+    under_way: bool,
+    again: bool,
+    due: Option<Timestamp>,
+    events: bool,
+}
+
+impl<'r> Dispatcher<'r> {
+    pub(crate) fn new(parts: Parts, report: &'r mut dyn FnMut(&Event)) -> Result<Self, EngineError> {
+        let Parts { setup, ledger, places, classifier, inbox, messages, mode, forward } = parts;
+        let flow = setup.flow.clone();
+        let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let intake = Intake::start(&setup, &flow, &places, &inbox, processors.min(4));
+        let reader = ledger.reader()?;
+        let holds = reader.holds_active()?;
+        let mut dispatcher = Self {
+            slots: setup.slots.unwrap_or(processors).max(1),
+            settings: BTreeMap::new(),
+            setup,
+            flow,
+            ledger,
+            reader,
+            places,
+            classifier,
+            inbox,
+            messages,
+            report,
+            mode,
+            forward,
+            intake,
+            holds,
+            settling: HashMap::new(),
+            settling_wakes: BTreeSet::new(),
+            changed: Vec::new(),
+            dirty: BTreeSet::new(),
+            ready: BTreeMap::new(),
+            order: Vec::new(),
+            order_is_old: false,
+            running: RunningKeys::new(),
+            active: HashMap::new(),
+            next_no: 1,
+            scans: BTreeMap::new(),
+            scan_threads: Vec::new(),
+            requests: Vec::new(),
+            flags: BTreeMap::new(),
+            retention_due: true,
+            last_retention: None,
+            stopping: None,
+            outcome: Outcome::default(),
+            watchdog: crate::notify::watchdog().map(|every| (every / 2, std::time::Instant::now())),
+        };
+        dispatcher.begin_work()?;
+        Ok(dispatcher)
+    }
+
+    // What an earlier engine left open is looked at again; everything, if the flow is another than it was.
+    fn begin_work(&mut self) -> Result<(), EngineError> {
+        let flow = self.flow.clone();
+        let stations = self.places.stations().map(|(name, _, _)| name.to_owned()).collect();
+        self.say(&Event::Started { flow: flow.name.clone(), stations });
+        for note in &flow.notes {
+            self.say(&Event::Note { place: note.place.clone(), message: note.message.clone() });
+        }
+        self.read_settings();
+        let names: Vec<String> = self.places.stations().map(|(name, _, _)| name.to_owned()).collect();
+        for station in names {
+            for row in self.reader.settling(&station)? {
+                self.settles(&row)?;
+            }
+        }
+        self.note_flow()?;
+        self.scan_all();
+        Ok(())
+    }
+
+    fn note_flow(&mut self) -> Result<(), EngineError> {
+        let digest = self.setup.flow_digest.clone();
+        if self.reader.meta("flow_digest")?.as_deref() == Some(digest.as_str()) {
+            return self.dirty_open_keys();
+        }
+        let renamed_steps: Vec<(String, String)> =
+            self.flow.steps.values().filter_map(|step| Some((step.was.clone()?, step.name.clone()))).collect();
+        let renamed_products: Vec<(String, String)> =
+            self.flow.products.values().filter_map(|product| Some((product.was.clone()?, product.name.clone()))).collect();
+        let path = self.setup.flow_path.display().to_string();
+        self.ledger.write(move |tx| {
+            for (from, to) in &renamed_steps {
+                tx.rename_step(from, to)?;
+            }
+            for (from, to) in &renamed_products {
+                tx.rename_product(from, to)?;
+            }
+            tx.meta_set("flow_path", &path)?;
+            tx.meta_set("flow_digest", &digest)
+        })?;
+        self.dirty_all_keys()
+    }
+
+    // Digests of the settings files that steps name; those with fields in their names are found by listing the folder.
+    pub(crate) fn read_settings(&mut self) {
+        self.settings = crate::settings_digests(&self.setup);
+    }
+
+    /// Takes another flow file over; runs under way end under the old rules.
+    fn reload(&mut self, setup: Setup) -> Result<(), EngineError> {
+        let places = Places::open(&setup);
+        let same_stations = places.stations().map(|(name, root, _)| (name.to_owned(), root.to_owned())).collect::<Vec<_>>()
+            == self.places.stations().map(|(name, root, _)| (name.to_owned(), root.to_owned())).collect::<Vec<_>>();
+        if !same_stations {
+            let message = "its stations are others than before: stop and start the engine for that".to_owned();
+            self.say(&Event::Reloaded { accepted: false, message });
+            return Ok(());
+        }
+        self.flow = setup.flow.clone();
+        self.classifier = Arc::new(Classifier::new(&self.flow));
+        self.setup = setup;
+        self.intake.stop();
+        let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(4);
+        self.intake = Intake::start(&self.setup, &self.flow, &self.places, &self.inbox, threads);
+        self.settling.values_mut().for_each(|file| file.in_work = false);
+        self.ready.clear();
+        self.order.clear();
+        self.read_settings();
+        self.holds = self.reader.holds_active()?;
+        self.note_flow()?;
+        self.scan_all();
+        let message = format!("{} is in force", self.setup.flow_path.display());
+        self.say(&Event::Reloaded { accepted: true, message });
+        Ok(())
+    }
+
+    fn feed_watchdog(&mut self) {
+        if let Some((every, last)) = &mut self.watchdog
+            && last.elapsed() >= *every
+        {
+            *last = std::time::Instant::now();
+            crate::notify::alive();
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.setup.clock.now()
+    }
+
+    fn say(&mut self, event: &Event) {
+        (self.report)(event);
+        for request in &self.requests {
+            request.tell(event);
+        }
+    }
+
+    fn facts(&self) -> LedgerFacts<'_> {
+        LedgerFacts {
+            flow: &self.flow,
+            reader: &self.reader,
+            places: &self.places,
+            now: self.now(),
+            running: &self.running,
+            holds: &self.holds,
+            settings: &self.settings,
+            trouble: std::cell::RefCell::new(None),
+        }
+    }
+
+    /// Works until the mode's end, a stop, or an error of the ledger.
+    pub(crate) fn work(&mut self) -> Result<Outcome, EngineError> {
+        loop {
+            self.receive()?;
+            self.take_what_is_ready()?;
+            self.rounds()?;
+            self.look_at_keys()?;
+            self.plan_requests()?;
+            self.start_tasks()?;
+            self.retention()?;
+            self.feed_watchdog();
+            if self.stopping.is_some() {
+                if self.may_leave() {
+                    break;
+                }
+            } else if self.is_idle() && self.finish_when_idle()? {
+                break;
+            }
+        }
+        self.close();
+        Ok(self.outcome.clone())
+    }
+
+    fn receive(&mut self) -> Result<(), EngineError> {
+        let mut batch = Vec::new();
+        let pending = !self.dirty.is_empty() || !self.changed.is_empty();
+        let wait = if pending { Duration::ZERO } else { self.next_wait() };
+        match self.messages.recv_timeout(wait) {
+            Ok(message) => batch.push(message),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        while batch.len() < TOGETHER
+            && let Ok(message) = self.messages.try_recv()
+        {
+            batch.push(message);
+        }
+        self.rescan_when_due();
+        let mut seen = Vec::new();
+        let mut taken = Vec::new();
+        let mut told = Vec::new();
+        for message in batch {
+            match message {
+                Message::Watch(message) => self.watched(message, &mut seen),
+                Message::Seen(files) => seen.extend(files),
+                Message::Scanned { whole, end } => {
+                    // What it met comes before what it missed.
+                    self.observe(std::mem::take(&mut seen))?;
+                    self.scanned(whole, end)?;
+                }
+                Message::Taken { take, outcome } => taken.push((take, outcome)),
+                Message::Told(what) => told.push(what),
+                Message::Asked { request, answer } => self.asked(request, answer)?,
+                Message::Reload(setup) => self.reload(*setup)?,
+                Message::Stop { why } => self.stop(why),
+            }
+        }
+        self.observe(seen)?;
+        self.taken(taken)?;
+        self.told(told)
+    }
+
+    fn next_wait(&self) -> Duration {
+        if self.mode == Mode::Once && self.is_idle() {
+            return Duration::ZERO;
+        }
+        let now = self.now();
+        let until = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
+        let settling = self.settling_wakes.first().map(|(at, _)| until(*at));
+        settling.map_or(TICK, |wait| wait.min(TICK))
+    }
+
+    /// Tells if nothing is under way that will tell of itself.
+    fn is_idle(&self) -> bool {
+        self.active.is_empty()
+            && self.dirty.is_empty()
+            && self.changed.is_empty()
+            && self.scans.values().all(|scan| !scan.under_way && !scan.again)
+            && self.settling.values().all(|file| !file.in_work)
+            && (self.ready.is_empty() || self.stopping.is_some())
+    }
+
+    /// With nothing left to do, says whether that is the end.
+    fn finish_when_idle(&mut self) -> Result<bool, EngineError> {
+        if self.mode == Mode::Forever {
+            return Ok(false);
+        }
+        // What rules may delete now is deleted before the end; that can touch keys.
+        if self.forward && self.retention_due {
+            self.retention_now(false)?;
+            return Ok(false);
+        }
+        self.finish_requests()?;
+        self.count_what_is_left()?;
+        Ok(true)
+    }
+
+    fn stop(&mut self, why: String) {
+        if self.stopping.is_none() {
+            self.say(&Event::Stopping { why: why.clone() });
+            crate::notify::stopping();
+            self.stopping = Some((why, std::time::Instant::now()));
+            self.ready.clear();
+            self.order.clear();
+        }
+    }
+
+    // Runs that are nearly done may end; after a while they are cancelled, and begun anew at the next start.
+    fn may_leave(&mut self) -> bool {
+        let waited = self.stopping.as_ref().map_or(Duration::ZERO, |(_, since)| since.elapsed());
+        if self.active.is_empty() {
+            return true;
+        }
+        if waited > STOP / 2 {
+            for active in self.active.values() {
+                active.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        waited > STOP
+    }
+
+    fn close(&mut self) {
+        self.intake.stop();
+        for active in self.active.values_mut() {
+            active.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        for (_, active) in std::mem::take(&mut self.active) {
+            // A runner that waits for leave to publish is told to give up.
+            drop(active.go);
+            if let Some(thread) = active.thread {
+                let _ = thread.join();
+            }
+        }
+        for thread in self.scan_threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! What people ask for: products for a span of time, retries, trims, listings.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::Sender;
+
+use thalweg_core::Timestamp;
+use thalweg_flow::planner::backward::{Wanted, plan_backward, producers};
+use thalweg_flow::planner::{KeyId, Occasion};
+use thalweg_ledger::{KeyFilter, KeyNext, NewRequest, QuarantineFilter, RequestId, RequestState, RunEnd, RunFilter, RunState};
+
+use super::Dispatcher;
+use crate::control::Answer;
+use crate::facts::{key_of_row, where_holds};
+use crate::{EngineError, Event, Mode, Outcome, Request};
+
+/// A request under way.
+pub(crate) struct ActiveRequest {
+    answer: Sender<Answer>,
+    id: Option<RequestId>,
+    wanted: Option<Wanted>,
+    /// Keys that this request has had made.
+    made: BTreeSet<KeyId>,
+    /// Keys that it wants now.
+    wants: BTreeSet<KeyId>,
+    /// Keys that failed for it.
+    failed: BTreeSet<KeyId>,
+    outcome: Outcome,
+    told: Option<(u64, u64, u64, u64)>,
+    over: bool,
+}
+
+impl ActiveRequest {
+    fn new(answer: Sender<Answer>, wanted: Option<Wanted>) -> Self {
+        Self {
+            answer,
+            id: None,
+            wanted,
+            made: BTreeSet::new(),
+            wants: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            outcome: Outcome::default(),
+            told: None,
+            over: false,
+        }
+    }
+
+    /// Passes an event on to who asked.
+    pub(super) fn tell(&self, event: &Event) {
+        let _ = self.answer.send(Answer::Event(Box::new(event.clone())));
+    }
+
+    /// Returns the occasion on which a key is looked at for this request.
+    pub(super) fn occasion_of(&self, key: &KeyId) -> Option<Occasion> {
+        let wanted = self.wanted.as_ref().filter(|_| self.wants.contains(key))?;
+        let rebuild = wanted.rebuild && !self.made.contains(key);
+        Some(Occasion { asked: true, rebuild, partial: wanted.partial })
+    }
+
+    /// Notes that a key was made.
+    pub(super) fn made(&mut self, key: &KeyId) {
+        if self.wants.contains(key) {
+            self.made.insert(key.clone());
+            self.outcome.done += 1;
+        }
+    }
+}
+
+impl Dispatcher<'_> {
+    pub(super) fn asked(&mut self, request: Request, answer: Sender<Answer>) -> Result<(), EngineError> {
+        let now = self.now();
+        match request {
+            Request::Make(wanted) => {
+                if producers(&self.flow, &wanted.product, None).is_empty() {
+                    let made: BTreeSet<&str> =
+                        self.flow.steps.values().flat_map(|step| &step.makes).map(|make| make.product.as_str()).collect();
+                    let what = format!(
+                        "make {}: no step makes it (made are: {})",
+                        wanted.product,
+                        made.into_iter().collect::<Vec<_>>().join(", ")
+                    );
+                    let _ = answer.send(Answer::Refused(what));
+                    return Ok(());
+                }
+                let row = NewRequest {
+                    kind: "make".into(),
+                    product: Some(wanted.product.clone()),
+                    from: Some(wanted.span.start),
+                    to: Some(wanted.span.end),
+                    mode: if wanted.rebuild { "rebuild".into() } else { "fill".into() },
+                    by: std::env::var("USER").unwrap_or_default(),
+                    at: now,
+                    data: Some(serde_json::json!({ "partial": wanted.partial })),
+                };
+                let id = self.ledger.write(move |tx| {
+                    let id = tx.request_add(&row)?;
+                    tx.request_state(id, RequestState::Active, None, now)?;
+                    Ok(id)
+                })?;
+                let mut active = ActiveRequest::new(answer, Some(wanted));
+                active.id = Some(id);
+                self.requests.push(active);
+            }
+            Request::Retry { step, station, r#where, path, quarantined } => {
+                let retried = self.retry(step.as_deref(), station.as_deref(), r#where.as_deref(), path.as_deref(), now)?;
+                let released = if quarantined { self.release_quarantined(station.as_deref(), path.as_deref(), now)? } else { 0 };
+                self.forward |= self.mode == Mode::Once;
+                let mut active = ActiveRequest::new(answer, None);
+                active.outcome.done = retried + released;
+                self.requests.push(active);
+            }
+            Request::Drain { what } => {
+                let mut active = ActiveRequest::new(answer, None);
+                active.outcome.waiting = self.count_running(what.as_deref());
+                self.holds = self.reader.holds_active()?;
+                self.requeue()?;
+                self.requests.push(active);
+            }
+            Request::Trim { station: _, yes } => {
+                self.requests.push(ActiveRequest::new(answer, None));
+                self.retention_now(!yes)?;
+            }
+            Request::Scan { station } => {
+                match station {
+                    Some(station) => self.scan_below(&station, &thalweg_core::RelPath::default()),
+                    None => self.scan_all(),
+                }
+                self.requests.push(ActiveRequest::new(answer, None));
+            }
+            Request::Verify { all, sample_percent } => {
+                self.requests.push(ActiveRequest::new(answer, None));
+                self.verify(all, sample_percent)?;
+            }
+            Request::Refresh => {
+                self.holds = self.reader.holds_active()?;
+                self.requeue()?;
+                self.requests.push(ActiveRequest::new(answer, None));
+            }
+            Request::Stop => {
+                let _ = answer.send(Answer::Done(Outcome::default()));
+                self.stop("it was asked to".into());
+            }
+        }
+        Ok(())
+    }
+
+    // Everything that waits in the queue is looked at again.
+    fn requeue(&mut self) -> Result<(), EngineError> {
+        let keys: Vec<KeyId> = self.ready.keys().cloned().collect();
+        self.dirty.extend(keys);
+        self.dirty_open_keys()
+    }
+
+    fn count_running(&self, what: Option<&str>) -> u64 {
+        let about = |active: &&super::Active| {
+            what.is_none_or(|what| active.held.step == what || active.tasks.iter().any(|task| task.key.station == what))
+        };
+        u64::try_from(self.active.values().filter(about).count()).unwrap_or(0)
+    }
+
+    fn retry(
+        &mut self,
+        step: Option<&str>,
+        station: Option<&str>,
+        condition: Option<&str>,
+        path: Option<&str>,
+        now: Timestamp,
+    ) -> Result<u64, EngineError> {
+        let filter = KeyFilter {
+            step: step.map(str::to_owned),
+            station: station.map(str::to_owned),
+            next: vec![KeyNext::Failed],
+            ..KeyFilter::default()
+        };
+        let mut count = 0;
+        for row in self.reader.keys(&filter)? {
+            let key = key_of_row(&row);
+            let driving = self.driving_of(&key)?;
+            let mut fields = key.fields.clone();
+            fields.extend(driving.iter().flat_map(|file| file.fields.clone()));
+            if condition.is_some_and(|text| !where_holds(text, &fields)) {
+                continue;
+            }
+            if path.is_some_and(|path| !driving.iter().any(|file| file.path.as_str() == path)) {
+                continue;
+            }
+            let runs = RunFilter { step: Some(key.step.clone()), key: Some(key.text()), ..RunFilter::default() };
+            let Some(run) = self.reader.runs(&runs, 1)?.into_iter().find(|run| run.state == RunState::Failed) else { continue };
+            let again = RunEnd {
+                state: RunState::Failed,
+                class: run.class,
+                message: run.message.clone(),
+                ended: run.ended.unwrap_or(now),
+                exit: run.exit,
+                signal: run.signal,
+                retry_at: Some(now),
+                user_ms: run.user_ms,
+                system_ms: run.system_ms,
+                peak_kib: run.peak_kib,
+                report: run.report.clone(),
+            };
+            self.ledger.write(move |tx| tx.run_finish(run.id, &again))?;
+            self.dirty.insert(key);
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn release_quarantined(&mut self, station: Option<&str>, path: Option<&str>, now: Timestamp) -> Result<u64, EngineError> {
+        let filter = QuarantineFilter { station: station.map(str::to_owned), ..QuarantineFilter::default() };
+        let mut count = 0;
+        for row in self.reader.quarantined(&filter)? {
+            if path.is_some_and(|path| row.path.as_str() != path) {
+                continue;
+            }
+            if let (Some(moved), Some(store)) = (&row.moved_to, self.places.store(&row.station)) {
+                if let Err(error) = store.move_within(moved, &row.path) {
+                    let message = format!("it stays in the quarantine: {}", crate::runner::publish::in_full(&error));
+                    self.say(&Event::FileTrouble { station: row.station.clone(), path: row.path.clone(), message });
+                    continue;
+                }
+                if let Some(report) = &row.report_path
+                    && let Ok(Some(meta)) = store.stat(report)
+                {
+                    let _ = store.remove_verified(report, &meta, thalweg_store::OldContent::Drop);
+                }
+            }
+            let (id, file) = (row.id, row.file);
+            self.ledger.write(move |tx| {
+                tx.quarantine_release(id, now)?;
+                file.map_or(Ok(()), |file| tx.set_state(file, thalweg_ledger::FileState::Settling, Some("released"), now))
+            })?;
+            if let Some(row) = file.map(|file| self.reader.file(file)).transpose()?.flatten() {
+                let (station, path) = (row.station.clone(), row.path.clone());
+                self.settles(&row)?;
+                self.scan_below(&station, &path);
+            }
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Plans what requests want, adds it to the queue, and ends those that are fulfilled.
+    pub(super) fn plan_requests(&mut self) -> Result<(), EngineError> {
+        if self.requests.is_empty() || self.stopping.is_some() {
+            return Ok(());
+        }
+        let quiet = self.dirty.is_empty()
+            && self.changed.is_empty()
+            && self.scans.values().all(|scan| !scan.under_way && !scan.again)
+            && self.settling.values().all(|file| !file.in_work);
+        if !quiet {
+            return Ok(());
+        }
+        for n in 0..self.requests.len() {
+            let Some(wanted) = self.requests[n].wanted.clone().filter(|_| !self.requests[n].over) else { continue };
+            self.plan_request(n, &wanted)?;
+        }
+        self.finish_requests()
+    }
+
+    fn plan_request(&mut self, n: usize, wanted: &Wanted) -> Result<(), EngineError> {
+        let made = self.requests[n].made.clone();
+        let facts = self.facts();
+        let plan = plan_backward(&self.flow, wanted, &made, &facts);
+        facts.trouble()?;
+        let mut open = 0_u64;
+        let mut added = Vec::new();
+        {
+            let request = &mut self.requests[n];
+            request.wants.clear();
+            request.wants.extend(plan.running.iter().cloned());
+            for task in plan.ready {
+                if request.failed.contains(&task.key) {
+                    continue;
+                }
+                open += 1;
+                request.wants.insert(task.key.clone());
+                added.push(task);
+            }
+        }
+        for task in added {
+            if !self.ready.contains_key(&task.key) {
+                self.ready.insert(task.key.clone(), task);
+                self.order_is_old = true;
+            }
+        }
+        let running = u64::try_from(plan.running.len()).unwrap_or(0);
+        let later = u64::try_from(plan.later.len()).unwrap_or(0);
+        let there = u64::try_from(plan.there.len()).unwrap_or(0);
+        let made = u64::try_from(made.len()).unwrap_or(0);
+        let told = (made, there, open + running, later);
+        let event = Event::Request { made, there, open: open + running, later };
+        let request = &mut self.requests[n];
+        if request.told != Some(told) {
+            request.told = Some(told);
+            request.tell(&event);
+        }
+        if open == 0 && running == 0 {
+            request.over = true;
+            for evaluation in plan.missing {
+                request.outcome.missing.push(format!("{}: {}", evaluation.key, evaluation.reason.text));
+                if evaluation.next == thalweg_flow::planner::Next::Quarantined {
+                    request.outcome.failed += 1;
+                }
+                request.tell(&Event::Missing {
+                    step: evaluation.key.step.clone(),
+                    key: evaluation.key.text(),
+                    next: evaluation.next.to_string(),
+                    why: evaluation.reason.text,
+                });
+            }
+            for later in plan.later {
+                request.outcome.missing.push(format!("{}: {}", later.key, later.after));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a key failed, so that the request that wanted it does not wait for it.
+    pub(super) fn request_failed(&mut self, key: &KeyId) {
+        for request in self.requests.iter_mut().filter(|request| request.wants.contains(key)) {
+            request.failed.insert(key.clone());
+            request.outcome.failed += 1;
+        }
+    }
+
+    /// Answers requests that are over.
+    pub(super) fn finish_requests(&mut self) -> Result<(), EngineError> {
+        let now = self.now();
+        let idle = self.is_idle();
+        let mut over = Vec::new();
+        self.requests.retain_mut(|request| {
+            let done = match request.wanted {
+                Some(_) => request.over,
+                None => idle,
+            };
+            if done {
+                let mut outcome = request.outcome.clone();
+                outcome.made = request.made.iter().map(ToString::to_string).collect();
+                over.push((request.id, outcome.clone()));
+                let _ = request.answer.send(Answer::Done(outcome));
+            }
+            !done
+        });
+        for (id, outcome) in over {
+            let Some(id) = id else { continue };
+            let state = if outcome.failed > 0 { RequestState::Failed } else { RequestState::Done };
+            let data = serde_json::json!({ "made": outcome.done, "failed": outcome.failed, "missing": outcome.missing.len() });
+            self.ledger.write(move |tx| tx.request_state(id, state, Some(&data), now))?;
+            self.outcome.missing.extend(outcome.missing);
+            self.outcome.failed += outcome.failed;
+        }
+        Ok(())
+    }
+
+    pub(super) fn count_what_is_left(&mut self) -> Result<(), EngineError> {
+        let mut waiting = 0;
+        let mut blocked = 0;
+        let mut failed = 0;
+        for step in self.reader.step_summary()? {
+            waiting += step.waiting;
+            blocked += step.blocked;
+            failed += step.failed;
+        }
+        self.outcome.waiting = waiting;
+        self.outcome.blocked = blocked;
+        self.outcome.still_failed = failed;
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! Retention: what keeps allow to be deleted, deleted one by one with the copies confirmed at that moment.
+
+use jiff::SignedDuration;
+use thalweg_flow::planner::keep::{Proof, may_delete};
+use thalweg_flow::planner::{FileFact, Reason};
+use thalweg_flow::Keep;
+use thalweg_ledger::{FileFilter, FileState, RetirementFilter};
+use thalweg_store::OldContent;
+
+use super::Dispatcher;
+use crate::facts::{LedgerFacts, file_fact};
+use crate::scan::stat_of;
+use crate::{EngineError, Event};
+
+/// Shortest time between two looks at what may be deleted.
+const BETWEEN: SignedDuration = SignedDuration::from_secs(10);
+/// Longest time between two looks, with nothing happening.
+const AT_LEAST: SignedDuration = SignedDuration::from_mins(5);
+
+impl Dispatcher<'_> {
+    pub(super) fn retention(&mut self) -> Result<(), EngineError> {
+        if !self.forward || self.flow.keeps.is_empty() || self.stopping.is_some() || self.mode == crate::Mode::Once {
+            return Ok(());
+        }
+        let now = self.now();
+        let since = self.last_retention.map(|last| now.duration_since(last));
+        let due = since.is_none_or(|since| (self.retention_due && since >= BETWEEN) || since >= AT_LEAST);
+        let busy = self.scans.values().any(|scan| scan.under_way) || !self.dirty.is_empty() || !self.changed.is_empty();
+        if due && !busy { self.retention_now(false) } else { Ok(()) }
+    }
+
+    /// Carries out all keeps once, or only says what they would do.
+    pub(super) fn retention_now(&mut self, dry: bool) -> Result<(), EngineError> {
+        self.retention_due = false;
+        self.last_retention = Some(self.now());
+        let keeps: Vec<Keep> = self.flow.keeps.values().cloned().collect();
+        for keep in &keeps {
+            for station in &keep.at {
+                if self.places.store(station).is_some() {
+                    self.keep_at(keep, station, dry)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_at(&mut self, keep: &Keep, station: &str, dry: bool) -> Result<(), EngineError> {
+        if self.enough_space(keep, station) && !dry {
+            return Ok(());
+        }
+        let mut budget = self.budget(keep, station)?;
+        for file in candidates(&self.facts(), keep, station)? {
+            if self.enough_space(keep, station) && !dry {
+                return Ok(());
+            }
+            let facts = self.facts();
+            let verdict = may_delete(&self.flow, keep, &file, &facts);
+            facts.trouble()?;
+            match verdict {
+                Ok(proofs) if dry => {
+                    let copies = proofs.iter().map(|proof| proof.station.clone()).collect();
+                    let event = Event::WouldRemove {
+                        station: station.to_owned(),
+                        path: file.path.clone(),
+                        keep: keep.name.clone(),
+                        size: file.size,
+                        copies,
+                    };
+                    self.say(&event);
+                }
+                Ok(proofs) => {
+                    if let Some(left) = &mut budget {
+                        if *left < file.size {
+                            return Ok(());
+                        }
+                        *left -= file.size;
+                    }
+                    self.remove(keep, &file, &proofs)?;
+                }
+                Err(reason) if dry => self.stays(keep, &file, reason),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn stays(&mut self, keep: &Keep, file: &FileFact, reason: Reason) {
+        let event = Event::Stays {
+            station: file.station.clone(),
+            path: file.path.clone(),
+            keep: keep.name.clone(),
+            why: reason.text,
+        };
+        self.say(&event);
+    }
+
+    fn enough_space(&self, keep: &Keep, station: &str) -> bool {
+        let Some(threshold) = &keep.delete.when_free_below else { return false };
+        let space = self.places.store(station).and_then(|store| store.free_space().ok());
+        // With the space unknown nothing is deleted for its sake.
+        space.is_none_or(|space| space.free >= threshold.bytes_of(space.total))
+    }
+
+    // How many bytes may still go within the hour.
+    fn budget(&self, keep: &Keep, station: &str) -> Result<Option<u64>, EngineError> {
+        let Some(limit) = keep.delete.per_hour else { return Ok(None) };
+        let name = format!("keep {}", keep.name);
+        let since = self.now().checked_sub(SignedDuration::from_hours(1)).ok();
+        let filter = RetirementFilter { station: Some(station.to_owned()), from: since, ..Default::default() };
+        let gone: u64 = self.reader.retirements(&filter)?.iter().filter(|row| row.keep == name).map(|row| row.size).sum();
+        Ok(Some(limit.saturating_sub(gone)))
+    }
+
+    fn remove(&mut self, keep: &Keep, file: &FileFact, proofs: &[Proof]) -> Result<(), EngineError> {
+        let now = self.now();
+        let Some(row) = self.reader.file_at(&file.station, &file.path)? else { return Ok(()) };
+        if let Some(missing) = self.unconfirmed(proofs)? {
+            self.stays(keep, file, Reason::new("unconfirmed", missing));
+            return Ok(());
+        }
+        let Some(store) = self.places.store(&file.station).cloned() else { return Ok(()) };
+        let meta = match store.stat(&file.path) {
+            Ok(Some(meta)) if meta.kind == thalweg_store::Kind::Folder => meta,
+            Ok(Some(meta)) if stat_of(&meta).size == row.stat.size && meta.mtime_ns == row.stat.mtime_ns => meta,
+            // It is not what was judged: it is looked at again by the next listing.
+            _ => return Ok(()),
+        };
+        let (id, name, receipts) = (row.id, format!("keep {}", keep.name), serde_json::to_value(proofs).unwrap_or_default());
+        // Recorded first: a crash in between leaves the file, and the next round deletes it.
+        self.ledger.write(move |tx| tx.retire(id, &name, &receipts, None, now))?;
+        if let Err(error) = store.remove_verified(&file.path, &meta, OldContent::Drop) {
+            self.ledger.write(move |tx| tx.set_state(id, FileState::Present, None, now))?;
+            let message = format!("it cannot be removed: {}", crate::runner::publish::in_full(&error));
+            self.say(&Event::FileTrouble { station: file.station.clone(), path: file.path.clone(), message });
+            return Ok(());
+        }
+        let _ = store.remove_empty_folders(&file.path.parent(), &thalweg_core::RelPath::default());
+        self.say(&Event::Removed { station: file.station.clone(), path: file.path.clone(), keep: keep.name.clone() });
+        if let Some(row) = self.reader.file(id)? {
+            self.changed.push(file_fact(&self.flow, row));
+        }
+        Ok(())
+    }
+
+    // The copies that a deletion rests on, looked at in this moment.
+    fn unconfirmed(&self, proofs: &[Proof]) -> Result<Option<String>, EngineError> {
+        for proof in proofs {
+            let Some(path) = &proof.path else { continue };
+            let row = self.reader.file_at(&proof.station, path)?;
+            let found = self.places.store(&proof.station).map(|store| store.stat(path));
+            let same = match (row, found) {
+                (Some(row), Some(Ok(Some(meta)))) => {
+                    meta.kind == thalweg_store::Kind::Folder
+                        || (meta.size == row.stat.size && meta.mtime_ns == row.stat.mtime_ns)
+                }
+                _ => false,
+            };
+            if !same {
+                return Ok(Some(format!("the copy {path} at {} could not be confirmed", proof.station)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Returns the files that a keep is about at a station, oldest first.
+pub(crate) fn candidates(facts: &LedgerFacts<'_>, keep: &Keep, station: &str) -> Result<Vec<FileFact>, EngineError> {
+    let mut files = Vec::new();
+    for product in &keep.products {
+        let mut filter = FileFilter {
+            station: Some(station.to_owned()),
+            product: Some(product.clone()),
+            states: vec![FileState::Present],
+            ..FileFilter::default()
+        };
+        loop {
+            let page = facts.reader.page(&filter, 10_000)?;
+            let Some(last) = page.last() else { break };
+            filter.after = Some(last.id);
+            files.extend(page.into_iter().map(|row| file_fact(facts.flow, row)));
+        }
+    }
+    files.sort_by(|a, b| (a.coverage.map(|c| c.start), a.arrived, &a.path).cmp(&(b.coverage.map(|c| c.start), b.arrived, &b.path)));
+    Ok(files)
+}

@@ -1,0 +1,242 @@
+//! Starting tasks: which may run beside which, journalled before they begin.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::channel;
+
+use thalweg_flow::planner::dispatch::{Held, held_by, may_start, order};
+use thalweg_flow::planner::{Facts, KeyId, Next, Occasion, Task, evaluate};
+use thalweg_ledger::{NewRun, RunId, RunInput};
+
+use super::{Active, Dispatcher, Message};
+use crate::runner::{self, Job, Told};
+use crate::{EngineError, Event};
+
+impl Dispatcher<'_> {
+    /// Starts what may start.
+    pub(super) fn start_tasks(&mut self) -> Result<(), EngineError> {
+        if self.stopping.is_some() {
+            return Ok(());
+        }
+        self.refill()?;
+        if self.ready.is_empty() || self.active.len() >= self.slots {
+            return Ok(());
+        }
+        if self.order_is_old {
+            let tasks: Vec<&Task> = self.ready.values().collect();
+            let keys: Vec<&KeyId> = self.ready.keys().collect();
+            let ordered: Vec<KeyId> = order(&self.flow, &tasks).into_iter().map(|n| keys[n].clone()).collect();
+            // Taken from the end.
+            self.order = ordered.into_iter().rev().collect();
+            self.order_is_old = false;
+        }
+        let mut passed = Vec::new();
+        let mut starting: Vec<(Vec<Task>, Held)> = Vec::new();
+        let mut running: Vec<Held> = self.active.values().map(|active| active.held.clone()).collect();
+        while running.len() < self.slots
+            && let Some(key) = self.order.pop()
+        {
+            let Some(task) = self.ready.get(&key) else { continue };
+            let held = held_by(&self.flow, task);
+            if may_start(&self.flow, &held, &running, self.slots).is_err() {
+                passed.push(key);
+                if passed.len() > 1000 {
+                    break;
+                }
+                continue;
+            }
+            let Some(tasks) = self.together(&key)? else { continue };
+            running.push(held.clone());
+            starting.push((tasks, held));
+        }
+        self.order.extend(passed.into_iter().rev());
+        if starting.is_empty() {
+            return Ok(());
+        }
+        self.launch(starting)
+    }
+
+    // Looks once more, since other runs may have changed what stands for it, and takes along others of the batch.
+    fn together(&mut self, key: &KeyId) -> Result<Option<Vec<Task>>, EngineError> {
+        let Some(first) = self.fresh(key)? else { return Ok(None) };
+        let batch = self.flow.steps.get(&key.step).map_or(1, |step| step.batch);
+        let mut tasks = vec![first];
+        if batch > 1 && !self.failed_before(key)? {
+            let others: Vec<KeyId> =
+                self.order.iter().rev().filter(|other| other.step == key.step && other.station == key.station).cloned().collect();
+            for other in others {
+                if tasks.len() >= batch {
+                    break;
+                }
+                // After a failure each goes by itself.
+                if self.failed_before(&other)? {
+                    continue;
+                }
+                let same_lane = self.ready.get(&other).is_some_and(|task| task.lane == tasks[0].lane);
+                if same_lane && let Some(task) = self.fresh(&other)? {
+                    tasks.push(task);
+                }
+            }
+        }
+        Ok(Some(tasks))
+    }
+
+    fn failed_before(&self, key: &KeyId) -> Result<bool, EngineError> {
+        let facts = self.facts();
+        let failed = facts.last_failure(key).is_some();
+        facts.trouble()?;
+        Ok(failed)
+    }
+
+    fn fresh(&mut self, key: &KeyId) -> Result<Option<Task>, EngineError> {
+        let Some(old) = self.ready.remove(key) else { return Ok(None) };
+        let occasion = self.occasion_of(key);
+        let facts = self.facts();
+        let mut evaluation = evaluate(&self.flow, key, &facts, occasion);
+        facts.trouble()?;
+        if evaluation.next == Next::Ready {
+            return Ok(evaluation.task.take().map(|task| *task));
+        }
+        let _ = old;
+        self.dirty.insert(key.clone());
+        Ok(None)
+    }
+
+    fn occasion_of(&self, key: &KeyId) -> Occasion {
+        self.requests.iter().find_map(|request| request.occasion_of(key)).unwrap_or_default()
+    }
+
+    fn launch(&mut self, starting: Vec<(Vec<Task>, Held)>) -> Result<(), EngineError> {
+        let now = self.now();
+        let host = crate::host_name();
+        let mut plans = Vec::new();
+        for (tasks, held) in starting {
+            let facts = self.facts();
+            let attempts: Vec<u32> = tasks
+                .iter()
+                .map(|task| {
+                    let before = facts.last_failure(&task.key).filter(|failure| failure.identity == task.identity);
+                    before.map_or(1, |failure| failure.attempts + 1)
+                })
+                .collect();
+            facts.trouble()?;
+            plans.push((tasks, held, attempts));
+        }
+        let log_folder = self.setup.state.join("logs").join(now.strftime("%Y%m%d").to_string());
+        std::fs::create_dir_all(&log_folder)
+            .map_err(|source| EngineError::State { path: log_folder.clone(), source })?;
+        let rows: Vec<Vec<NewRun>> = plans
+            .iter()
+            .map(|(tasks, _, attempts)| {
+                tasks.iter().zip(attempts).map(|(task, attempt)| self.new_run(task, *attempt, &host, now)).collect()
+            })
+            .collect();
+        let folder = log_folder.clone();
+        let runs: Vec<Vec<RunId>> = self.ledger.write(move |tx| {
+            let mut runs = Vec::new();
+            for mut group in rows {
+                let mut ids: Vec<RunId> = Vec::new();
+                for row in &mut group {
+                    row.batch = ids.first().copied();
+                    ids.push(tx.run_start(row)?);
+                }
+                runs.push(ids);
+            }
+            Ok(runs)
+        })?;
+        for ((tasks, held, attempts), runs) in plans.into_iter().zip(runs) {
+            self.begin(tasks, held, runs, attempts.first().copied().unwrap_or(1), &folder, now)?;
+        }
+        Ok(())
+    }
+
+    fn new_run(&self, task: &Task, attempt: u32, host: &str, now: thalweg_core::Timestamp) -> NewRun {
+        let counted = task.inputs.iter().filter(|input| input.counts || !input.role.is_empty() || task.with_contributions.is_empty());
+        NewRun {
+            step: task.key.step.clone(),
+            step_version: i64::from(task.step_version),
+            station: task.key.station.clone(),
+            key: task.key.text(),
+            identity: task.identity,
+            inputs: counted
+                .map(|input| RunInput {
+                    role: input.role.clone(),
+                    product: input.product.clone(),
+                    fields_key: input.identity.clone(),
+                    content: Some(input.hash),
+                    station: input.station.clone(),
+                    path: input.path.clone(),
+                    start: input.coverage.map(|coverage| coverage.start),
+                    end: input.coverage.map(|coverage| coverage.end),
+                })
+                .collect(),
+            started: now,
+            attempt,
+            pid: Some(std::process::id()),
+            host: host.to_owned(),
+            program: self.setup.version.clone(),
+            command: Vec::new(),
+            log: None,
+            staging: None,
+            partial: !task.awaited.is_empty(),
+            awaited: (!task.awaited.is_empty()).then(|| serde_json::json!(task.awaited)),
+            fresh: !task.with_contributions.is_empty() && task.previous.is_empty(),
+            batch: None,
+        }
+    }
+
+    fn begin(
+        &mut self,
+        tasks: Vec<Task>,
+        held: Held,
+        runs: Vec<RunId>,
+        attempt: u32,
+        log_folder: &std::path::Path,
+        now: thalweg_core::Timestamp,
+    ) -> Result<(), EngineError> {
+        let (Some(lead), Some(first)) = (runs.first().copied(), tasks.first()) else { return Ok(()) };
+        let no = self.next_no;
+        self.next_no += 1;
+        let (go, wait) = channel();
+        let cancel = Arc::new(AtomicBool::new(false));
+        let inbox = self.inbox.clone();
+        let log = log_folder.join(format!("{}-{}.log", lead.0, file_part(&first.key.step)));
+        let event = Event::RunStarted { run: lead.0, step: first.key.step.clone(), key: first.key.text(), attempt };
+        let job = Job {
+            no,
+            run: lead.0,
+            attempt,
+            tasks: tasks.clone(),
+            flow: self.flow.clone(),
+            setup: self.setup.clone(),
+            places: self.places.clone(),
+            log,
+            cancel: cancel.clone(),
+            go: wait,
+            tell: crate::runner::Tell::new(move |told: Told| inbox.send(Message::Told(told)).is_ok()),
+        };
+        for (task, run) in tasks.iter().zip(&runs) {
+            self.running.insert((task.key.step.clone(), task.key.text()), (run.0, now));
+        }
+        let outputs = tasks
+            .iter()
+            .flat_map(|task| &task.outputs)
+            .filter_map(|output| Some((output.station.clone(), output.path.clone()?)))
+            .collect();
+        let name = format!("run-{}", lead.0);
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || runner::carry_out(&job))
+            .map_err(|source| EngineError::State { path: "a thread for a run".into(), source })?;
+        self.active.insert(
+            no,
+            Active { tasks, runs, held, go, cancel, started: now, outputs, thread: Some(thread) },
+        );
+        self.say(&event);
+        Ok(())
+    }
+}
+
+fn file_part(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' }).collect()
+}

@@ -1,0 +1,630 @@
+//! What runners tell: outputs journalled before they are published, ends recorded with all that follows from them.
+
+use jiff::SignedDuration;
+use thalweg_core::{ErrorClass, RelPath, Timestamp};
+use thalweg_flow::planner::{FileFact, FileQuery, Facts, KeyId, Task, touched_by_run};
+use thalweg_flow::{Retry, Verb};
+use thalweg_ledger::{
+    Contribution, FileState, InputRef, NewReceipt, Origin, Output, RunEnd, RunId, RunOutput, RunState,
+};
+
+use super::{Active, Dispatcher};
+use crate::classify::identity;
+use crate::facts::file_fact;
+use crate::runner::{End, Failure, How, Left, Staged, Told};
+use crate::scan::{Seen, Sight, stat_of, stat_of_unit};
+use crate::{EngineError, Event};
+
+impl Dispatcher<'_> {
+    pub(super) fn told(&mut self, told: Vec<Told>) -> Result<(), EngineError> {
+        let mut staged = Vec::new();
+        let mut ended = Vec::new();
+        for one in told {
+            match one {
+                Told::Progress { no, done, total, unit } => {
+                    if let Some(run) = self.active.get(&no).and_then(|active| active.runs.first()) {
+                        let event = Event::RunProgress { run: run.0, done, total, unit };
+                        self.say(&event);
+                    }
+                }
+                Told::Staged { no, outputs } => staged.push((no, outputs)),
+                Told::Ended { no, end } => ended.push((no, *end)),
+            }
+        }
+        self.journal(staged)?;
+        self.record_ends(ended)
+    }
+
+    // From here on the outputs of these runs appear together or not at all, whatever happens to this process.
+    fn journal(&mut self, staged: Vec<(u64, Vec<Staged>)>) -> Result<(), EngineError> {
+        let mut rows: Vec<(RunId, Vec<RunOutput>)> = Vec::new();
+        let mut going = Vec::new();
+        for (no, outputs) in staged {
+            let flow = self.flow.clone();
+            let Some(active) = self.active.get_mut(&no) else { continue };
+            active.outputs.extend(outputs.iter().map(|output| (output.station.clone(), output.path.clone())));
+            for run in &active.runs {
+                rows.push((*run, outputs.iter().map(|output| run_output(&flow, output, false)).collect()));
+            }
+            going.push(no);
+        }
+        if going.is_empty() {
+            return Ok(());
+        }
+        self.ledger.write(move |tx| {
+            for (run, outputs) in &rows {
+                tx.run_staged(*run, outputs)?;
+                tx.run_publishing(*run)?;
+            }
+            Ok(())
+        })?;
+        for no in going {
+            if let Some(active) = self.active.get(&no) {
+                let _ = active.go.send(true);
+            }
+        }
+        Ok(())
+    }
+
+    fn record_ends(&mut self, ended: Vec<(u64, End)>) -> Result<(), EngineError> {
+        for (no, end) in ended {
+            let Some(mut active) = self.active.remove(&no) else { continue };
+            if let Some(thread) = active.thread.take() {
+                let _ = thread.join();
+            }
+            for task in &active.tasks {
+                self.running.remove(&(task.key.step.clone(), task.key.text()));
+            }
+            if end.failure.is_none() && !end.cancelled && end.changed.is_empty() {
+                self.record_done(&active, end)?;
+            } else if let Some(failure) = end.failure.clone() {
+                self.record_failure(&active, &end, &failure)?;
+            } else {
+                self.record_void(&active, &end)?;
+            }
+            self.retention_due = true;
+            self.after_run(&active)?;
+        }
+        Ok(())
+    }
+
+    // The keys of the run, and those that stand behind it for the same files.
+    fn after_run(&mut self, active: &Active) -> Result<(), EngineError> {
+        let facts = self.facts();
+        let mut keys = Vec::new();
+        for task in &active.tasks {
+            let driving: Vec<FileFact> = task
+                .inputs
+                .iter()
+                .filter(|input| input.role.is_empty() && !input.station.is_empty())
+                .flat_map(|input| facts.files_of(&input.station, &input.product, &input.identity))
+                .collect();
+            keys.extend(touched_by_run(&self.flow, &task.key, &driving));
+        }
+        facts.trouble()?;
+        self.dirty.extend(keys);
+        Ok(())
+    }
+
+    fn record_done(&mut self, active: &Active, end: End) -> Result<(), EngineError> {
+        let now = self.now();
+        let Some(first) = active.tasks.first() else { return Ok(()) };
+        let Some(step) = self.flow.steps.get(&first.key.step).cloned() else { return Ok(()) };
+        let mut outputs = Vec::new();
+        let mut rows = Vec::new();
+        let mut contributions = Vec::new();
+        for left in &end.left {
+            let Some(output) = self.output_row(left, active.runs.first().copied(), now) else { continue };
+            rows.push(run_output(&self.flow, &left.output, true));
+            if left.output.update {
+                contributions.extend(self.contributions(active, left, &output));
+            }
+            outputs.push(output);
+        }
+        let receipts: Vec<NewReceipt> = self.receipts(&end.left, &outputs, now)?;
+        let mut retire = Vec::new();
+        if matches!(step.does, Verb::Move) {
+            for input in active.tasks.iter().flat_map(|task| &task.inputs).filter(|input| input.role.is_empty()) {
+                retire.extend(self.reader.file_at(&input.station, &input.path)?.map(|row| row.id));
+            }
+        }
+        let edited = if step.edits { self.edited(active)? } else { Vec::new() };
+        let (runs, finish) = (active.runs.clone(), run_end(RunState::Done, &end, now));
+        let covered = self.covered_by(active, &end.left)?;
+        let by = format!("step {}", step.name);
+        let files = self.ledger.write(move |tx| {
+            let mut files = Vec::new();
+            for output in &outputs {
+                files.push(tx.put_output(output)?);
+            }
+            for receipt in &receipts {
+                tx.receipt_add(receipt)?;
+            }
+            for contribution in &contributions {
+                tx.contribute(contribution)?;
+            }
+            for file in retire {
+                tx.retire(file, &by, &serde_json::json!([]), runs.first().copied(), now)?;
+            }
+            for run in &runs {
+                tx.run_staged(*run, &rows)?;
+                tx.run_finish(*run, &finish)?;
+            }
+            for run in &covered {
+                let id = tx.run_start(run)?;
+                tx.run_staged(id, &rows)?;
+                tx.run_finish(id, &finish)?;
+            }
+            for (row, edit) in &edited {
+                if let Some(edit) = edit {
+                    files.push(tx.put_output(edit)?);
+                } else {
+                    tx.retire(*row, &by, &serde_json::json!([]), runs.first().copied(), now)?;
+                }
+            }
+            Ok(files)
+        })?;
+        for file in files {
+            self.settling.remove(&file);
+            if let Some(row) = self.reader.file(file)? {
+                self.changed.push(file_fact(&self.flow, row));
+            }
+        }
+        for input in active.tasks.iter().flat_map(|task| &task.inputs) {
+            if step.edits || matches!(step.does, Verb::Move) {
+                let row = self.reader.file_at(&input.station, &input.path)?;
+                self.changed.extend(row.map(|row| file_fact(&self.flow, row)));
+            }
+        }
+        self.outcome.done += u64::try_from(active.tasks.len()).unwrap_or(0);
+        let names: Vec<String> =
+            end.left.iter().map(|left| format!("{}/{}", left.output.station, left.output.path.as_str())).collect();
+        self.outcome.made.extend(names.iter().cloned());
+        let event = Event::RunDone {
+            run: active.runs.first().map_or(0, |run| run.0),
+            step: step.name.clone(),
+            key: first.key.text(),
+            bytes: end.left.iter().map(|left| left.output.size).sum(),
+            outputs: names,
+            seconds: now.duration_since(active.started).as_secs_f64(),
+            partial: !first.awaited.is_empty(),
+        };
+        self.say(&event);
+        if matches!(step.when, thalweg_flow::When::Arrives) && !self.more_of(&step.name) {
+            self.raise_flags_after(&step.name)?;
+        }
+        for task in &active.tasks {
+            self.requests.iter_mut().for_each(|request| request.made(&task.key));
+        }
+        Ok(())
+    }
+
+    fn more_of(&self, step: &str) -> bool {
+        self.ready.keys().any(|key| key.step == step) || self.active.values().any(|active| active.held.step == step)
+    }
+
+    fn output_row(&self, left: &Left, run: Option<RunId>, now: Timestamp) -> Option<Output> {
+        let product = self.flow.products.get(&left.output.product)?;
+        let stat = if left.meta.kind == thalweg_store::Kind::Folder {
+            let store = self.places.store(&left.output.station)?;
+            stat_of_unit(store.as_ref(), &left.output.path).ok()?
+        } else {
+            stat_of(&left.meta)
+        };
+        Some(Output {
+            station: left.output.station.clone(),
+            path: left.output.path.clone(),
+            identity: identity(product, left.output.fields.clone(), left.output.coverage, now),
+            stat,
+            content: left.output.hash,
+            data_hash: left.output.data_hash,
+            indexed: crate::facts::indexed_fields(&self.flow, &left.output.product).into_iter().collect(),
+            origin: if left.delivered { Origin::Delivered } else { Origin::Made },
+            run,
+            verify_mode: "stream".into(),
+            at: now,
+        })
+    }
+
+    fn receipts(&self, left: &[Left], outputs: &[Output], now: Timestamp) -> Result<Vec<NewReceipt>, EngineError> {
+        if !left.iter().any(|left| left.delivered) {
+            return Ok(Vec::new());
+        }
+        let ledger = self.reader.ledger_id()?;
+        let mut receipts = Vec::new();
+        for (left, output) in left.iter().zip(outputs).filter(|(left, _)| left.delivered) {
+            let mut inputs = Vec::new();
+            for run in self.reader.runs_making(&output.identity.product, &output.identity.fields_key)? {
+                let made = run.state == RunState::Done
+                    && self.flow.steps.get(&run.step).is_some_and(|step| !matches!(step.does, Verb::Send | Verb::Fetch));
+                if made {
+                    inputs = self.reader.run_inputs(run.id)?;
+                    break;
+                }
+            }
+            receipts.push(NewReceipt {
+                product: output.identity.product.clone(),
+                fields_key: output.identity.fields_key.clone(),
+                content: left.output.hash,
+                station: output.station.clone(),
+                given: now,
+                ledger: ledger.clone(),
+                relayed_by: None,
+                inputs: inputs
+                    .into_iter()
+                    .filter_map(|input| {
+                        Some(InputRef { product: input.product, fields_key: input.fields_key, content: input.content? })
+                    })
+                    .collect(),
+                confirmed: now,
+            });
+        }
+        Ok(receipts)
+    }
+
+    // What an update's new version holds: what the one before held, and the parts of this run's keys.
+    fn contributions(&self, active: &Active, left: &Left, output: &Output) -> Vec<Contribution> {
+        let product = &output.identity.product;
+        let content = if output.data_hash.is_some() { output.data_hash.unwrap_or(output.content) } else { output.content };
+        let one = |task: &Task| Contribution {
+            product: product.clone(),
+            fields_key: output.identity.fields_key.clone(),
+            content,
+            step: task.key.step.clone(),
+            step_version: i64::from(task.step_version),
+            key: task.key.text(),
+            identity: task.identity,
+            run: active.runs.first().copied(),
+            inputs: task
+                .inputs
+                .iter()
+                .filter(|input| input.role.is_empty() && input.counts)
+                .map(|input| InputRef {
+                    product: input.product.clone(),
+                    fields_key: input.identity.clone(),
+                    content: input.hash,
+                })
+                .collect(),
+        };
+        let mut all: Vec<Contribution> = active.tasks.iter().map(one).collect();
+        let own: Vec<String> = all.iter().map(|c| c.key.clone()).collect();
+        for task in &active.tasks {
+            for other in &task.with_contributions {
+                if !own.contains(&other.key) {
+                    all.push(Contribution {
+                        product: product.clone(),
+                        fields_key: output.identity.fields_key.clone(),
+                        content,
+                        step: other.step.clone(),
+                        step_version: i64::from(other.step_version),
+                        key: other.key.clone(),
+                        identity: other.identity,
+                        run: None,
+                        inputs: other
+                            .inputs
+                            .iter()
+                            .map(|used| InputRef {
+                                product: used.product.clone(),
+                                fields_key: used.identity.clone(),
+                                content: used.hash,
+                            })
+                            .collect(),
+                    });
+                }
+            }
+        }
+        // The earlier version that the runner found by itself.
+        if let Some(previous) = left.output.previous
+            && let Ok(before) = self.reader.contributions_of(product, &output.identity.fields_key, &previous)
+        {
+            for other in before {
+                if !all.iter().any(|c| c.step == other.step && c.key == other.key) {
+                    all.push(Contribution { content, run: None, ..other });
+                }
+            }
+        }
+        all
+    }
+
+    // Keys whose part was built in afresh are done with their new identity, if nothing else of theirs is outstanding.
+    fn covered_by(&self, active: &Active, left: &[Left]) -> Result<Vec<thalweg_ledger::NewRun>, EngineError> {
+        let mut covered = Vec::new();
+        let rebuilt: Vec<(&str, &RelPath)> = left.iter().map(|l| (l.output.station.as_str(), &l.output.path)).collect();
+        for task in &active.tasks {
+            if !task.previous.is_empty() {
+                continue;
+            }
+            for other in task.with_contributions.iter().filter(|other| other.step == task.key.step) {
+                let Some(last) = self.reader.last_done(&other.step, &other.key)? else { continue };
+                if last.identity == other.identity || active.tasks.iter().any(|t| t.key.text() == other.key) {
+                    continue;
+                }
+                let outputs = self.reader.run_outputs(last.id)?;
+                if !outputs.iter().all(|output| rebuilt.contains(&(output.station.as_str(), &output.path))) {
+                    continue;
+                }
+                let mut inputs = self.reader.run_inputs(last.id)?;
+                for input in &mut inputs {
+                    let now = other.inputs.iter().find(|used| used.product == input.product && used.identity == input.fields_key);
+                    if let Some(used) = now {
+                        input.content = Some(used.hash);
+                    }
+                }
+                covered.push(thalweg_ledger::NewRun {
+                    step: other.step.clone(),
+                    step_version: i64::from(other.step_version),
+                    station: task.key.station.clone(),
+                    key: other.key.clone(),
+                    identity: other.identity,
+                    inputs,
+                    started: active.started,
+                    attempt: 1,
+                    pid: None,
+                    host: crate::host_name(),
+                    program: self.setup.version.clone(),
+                    command: Vec::new(),
+                    log: None,
+                    staging: None,
+                    partial: last.partial,
+                    awaited: last.awaited,
+                    fresh: true,
+                    batch: active.runs.first().copied(),
+                });
+            }
+        }
+        Ok(covered)
+    }
+
+    // What a step that may edit its inputs did to them: a new version, or a new name.
+    fn edited(&self, active: &Active) -> Result<Vec<(thalweg_ledger::FileId, Option<Output>)>, EngineError> {
+        let now = self.now();
+        let mut edits = Vec::new();
+        for input in active.tasks.iter().flat_map(|task| &task.inputs).filter(|input| input.role.is_empty()) {
+            let Some(row) = self.reader.file_at(&input.station, &input.path)? else { continue };
+            let Some(store) = self.places.store(&input.station) else { continue };
+            let Some(product) = self.flow.products.get(&input.product) else { continue };
+            let mut path = input.path.clone();
+            if matches!(store.stat(&path), Ok(None)) {
+                let Some(renamed) = self.renamed(store.as_ref(), product, input) else {
+                    continue;
+                };
+                edits.push((row.id, None));
+                path = renamed;
+            }
+            let Ok(found) = store.hash(&path, &mut |_| {}) else { continue };
+            if path == input.path && Some(found.hash) == row.content {
+                continue;
+            }
+            let Some((_, fields)) = self.classifier.product(&self.flow, &input.station, &path, false) else { continue };
+            let data_hash = crate::probe::is_needed(product)
+                .then(|| {
+                    let absolute = self.places.absolute(&input.station, &path)?;
+                    crate::probe::probe(&self.setup, product, &absolute).ok()?.data_hash
+                })
+                .flatten();
+            let mut all = row.fields.clone();
+            all.extend(fields);
+            edits.push((
+                row.id,
+                Some(Output {
+                    station: input.station.clone(),
+                    path,
+                    identity: identity(product, all, row.range(), now),
+                    stat: stat_of(&found.meta),
+                    content: found.hash,
+                    data_hash,
+                    indexed: crate::facts::indexed_fields(&self.flow, &input.product).into_iter().collect(),
+                    origin: Origin::Made,
+                    run: active.runs.first().copied(),
+                    verify_mode: "read".into(),
+                    at: now,
+                }),
+            ));
+        }
+        Ok(edits)
+    }
+
+    fn renamed(
+        &self,
+        store: &dyn thalweg_store::Store,
+        product: &thalweg_flow::Product,
+        input: &thalweg_flow::planner::TaskInput,
+    ) -> Option<RelPath> {
+        let mut found = None;
+        let folder = input.path.parent();
+        let mut filter = |_: &RelPath| false;
+        let mut visit = |entry: thalweg_store::Entry| {
+            if let thalweg_store::Entry::Found { path, meta } = entry
+                && meta.kind == thalweg_store::Kind::File
+                && let Some((of, fields)) = self.classifier.product(&self.flow, &input.station, &path, false)
+                && of.name == product.name
+                && thalweg_flow::planner::identity_of_file(product, &fields) == input.identity
+            {
+                let known = self.reader.file_at(&input.station, &path).ok().flatten();
+                if known.is_none_or(|row| row.state != FileState::Present) {
+                    found = Some(path);
+                }
+            }
+            std::ops::ControlFlow::Continue(())
+        };
+        store.walk(&folder, &mut filter, &mut visit).ok()?;
+        found
+    }
+
+    fn record_failure(&mut self, active: &Active, end: &End, failure: &Failure) -> Result<(), EngineError> {
+        let now = self.now();
+        let Some(first) = active.tasks.first() else { return Ok(()) };
+        let step = self.flow.steps.get(&first.key.step).cloned();
+        let retry = step.as_ref().map(|step| step.retry.clone()).unwrap_or_default();
+        let facts = self.facts();
+        let before = facts.last_failure(&first.key).filter(|f| f.identity == first.identity).map_or(0, |f| f.attempts);
+        facts.trouble()?;
+        let together = active.tasks.len() > 1;
+        // After a failure of many each goes by itself, at once.
+        let retry_at = if together { Some(now) } else { next_try(&retry, failure.class, before + 1, now) };
+        let mut finish = run_end(RunState::Failed, end, now);
+        finish.class = Some(failure.class);
+        finish.message = Some(failure.message.clone());
+        finish.retry_at = retry_at;
+        let runs = active.runs.clone();
+        self.ledger.write(move |tx| runs.iter().try_for_each(|run| tx.run_finish(*run, &finish)))?;
+        let log = self.log_of(active);
+        let event = Event::RunFailed {
+            run: active.runs.first().map_or(0, |run| run.0),
+            step: first.key.step.clone(),
+            key: first.key.text(),
+            class: failure.class,
+            message: failure.message.clone(),
+            retry_at,
+            log,
+        };
+        self.say(&event);
+        if !together && failure.class != ErrorClass::NotYet {
+            self.outcome.failed += 1;
+        }
+        if !together {
+            self.request_failed(&first.key);
+        }
+        if together || failure.class != ErrorClass::Data {
+            return Ok(());
+        }
+        if let Some((station, path)) = &failure.bad
+            && let Some(row) = self.reader.file_at(station, path)?
+        {
+            self.put_aside(&row, failure, step.as_ref(), active.runs.first().copied())?;
+            self.put_along(first, step.as_ref(), failure, active.runs.first().copied())?;
+        }
+        Ok(())
+    }
+
+    fn put_along(
+        &mut self,
+        task: &Task,
+        step: Option<&thalweg_flow::Step>,
+        failure: &Failure,
+        run: Option<RunId>,
+    ) -> Result<(), EngineError> {
+        let Some(step) = step else { return Ok(()) };
+        for input in task.inputs.iter().filter(|input| step.on_bad.along.contains(&input.role)) {
+            if let Some(row) = self.reader.file_at(&input.station, &input.path)? {
+                let along = Failure::new(ErrorClass::Data, format!("goes along with a bad file: {}", failure.message));
+                self.put_aside(&row, &along, Some(step), run)?;
+            }
+        }
+        Ok(())
+    }
+
+    // An input changed, or the engine stops: nothing of the run counts.
+    fn record_void(&mut self, active: &Active, end: &End) -> Result<(), EngineError> {
+        let now = self.now();
+        let mut finish = run_end(RunState::Cancelled, end, now);
+        let why = match end.changed.first() {
+            Some((station, path)) => format!("its input {path} at {station} changed meanwhile"),
+            None => "it was stopped".into(),
+        };
+        finish.message = Some(why);
+        finish.class = Some(ErrorClass::NotYet);
+        let runs = active.runs.clone();
+        self.ledger.write(move |tx| runs.iter().try_for_each(|run| tx.run_finish(*run, &finish)))?;
+        let mut seen = Vec::new();
+        for (station, path) in &end.changed {
+            let Some(store) = self.places.store(station) else { continue };
+            match store.stat(path) {
+                Ok(Some(meta)) => {
+                    let folder = meta.kind == thalweg_store::Kind::Folder;
+                    let open = matches!(store.writer(path), Ok(Some(_)));
+                    let how = Sight::Listed { open };
+                    seen.push(Seen { station: station.clone(), path: path.clone(), stat: stat_of(&meta), folder, how });
+                }
+                Ok(None) => {
+                    if let Some(row) = self.reader.file_at(station, path)? {
+                        self.vanished(vec![(row.id, path.clone())])?;
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        self.observe(seen)
+    }
+
+    fn log_of(&self, active: &Active) -> Option<String> {
+        let lead = active.runs.first()?;
+        let day = active.started.strftime("%Y%m%d").to_string();
+        Some(self.setup.state.join("logs").join(day).join(format!("{}-{}.log", lead.0, active.held.step)).display().to_string())
+    }
+
+    /// Returns the driving files of a key.
+    pub(super) fn driving_of(&self, key: &KeyId) -> Result<Vec<FileFact>, EngineError> {
+        let Some(step) = self.flow.steps.get(&key.step) else { return Ok(Vec::new()) };
+        let facts = self.facts();
+        let mut files = Vec::new();
+        for station in step.sources(&key.station) {
+            match (&key.driving, key.cell) {
+                (Some((product, identity)), _) => files.extend(facts.files_of(station, product, identity)),
+                (None, overlapping) => {
+                    for product in &step.takes {
+                        let query = FileQuery { station: Some(station), product, fields: Vec::new(), overlapping };
+                        files.extend(facts.files(&query));
+                    }
+                }
+            }
+        }
+        facts.trouble()?;
+        Ok(files)
+    }
+}
+
+fn run_output(flow: &thalweg_flow::Flow, output: &Staged, published: bool) -> RunOutput {
+    let product = flow.products.get(&output.product);
+    RunOutput {
+        product: output.product.clone(),
+        fields_key: product.map(|p| thalweg_flow::planner::identity_of_file(p, &output.fields)).unwrap_or_default(),
+        station: output.station.clone(),
+        path: output.path.clone(),
+        content: Some(match (&output.data_hash, product.map(|p| p.compare)) {
+            (Some(data), Some(thalweg_flow::Compare::Data)) => *data,
+            _ => output.hash,
+        }),
+        size: output.size,
+        staged_name: match output.how {
+            How::There => String::new(),
+            _ => output.staged.as_str().to_owned(),
+        },
+        published,
+    }
+}
+
+fn run_end(state: RunState, end: &End, now: Timestamp) -> RunEnd {
+    RunEnd {
+        state,
+        class: None,
+        message: None,
+        ended: now,
+        exit: end.exit,
+        signal: end.signal,
+        retry_at: None,
+        user_ms: u64::try_from(end.user.as_millis()).ok(),
+        system_ms: u64::try_from(end.system.as_millis()).ok(),
+        peak_kib: end.peak_rss.map(|bytes| bytes / 1024),
+        report: (!end.reports.is_empty()).then(|| serde_json::to_value(&end.reports).unwrap_or_default()),
+    }
+}
+
+/// Returns when a failed task is tried again by itself, if it is.
+fn next_try(retry: &Retry, class: ErrorClass, attempt: u32, now: Timestamp) -> Option<Timestamp> {
+    let wait = |attempt: u32| {
+        let doubled = retry.wait.0.checked_mul(1 << attempt.saturating_sub(1).min(20)).unwrap_or(retry.wait.1);
+        let wait: SignedDuration = doubled.min(retry.wait.1);
+        now.checked_add(wait).ok()
+    };
+    match class {
+        // Nothing is wrong: it is asked again as often as it takes.
+        ErrorClass::NotYet => wait(attempt),
+        _ if !retry.only.is_empty() && !retry.only.contains(&class) => None,
+        ErrorClass::Transient | ErrorClass::Bug => (attempt <= retry.times).then(|| wait(attempt)).flatten(),
+        ErrorClass::Config | ErrorClass::Refused | ErrorClass::Data => {
+            let named = retry.only.contains(&class) && attempt <= retry.times;
+            named.then(|| wait(attempt)).flatten()
+        }
+    }
+}

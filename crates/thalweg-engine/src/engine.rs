@@ -1,0 +1,233 @@
+//! The engine as a whole: opened on a ledger, run once or for ever, asked for work.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use serde::{Deserialize, Serialize};
+use thalweg_flow::planner::backward::Wanted;
+use thalweg_ledger::Ledger;
+
+use crate::classify::Classifier;
+use crate::control::Answer;
+use crate::dispatcher::{Dispatcher, Inbox, Message, Parts};
+use crate::lock::{self, InstanceLock};
+use crate::watch::Watcher;
+use crate::{EngineError, Event, Places, Setup, control, notify, recover};
+
+/// How long an engine works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Until nothing is left to do.
+    Once,
+    /// Until it is stopped.
+    Forever,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Tasks done.
+    pub done: u64,
+    /// Tasks and files that failed meanwhile.
+    pub failed: u64,
+    /// Files put aside.
+    pub quarantined: u64,
+    /// Keys that wait.
+    pub waiting: u64,
+    /// Keys that something blocks.
+    pub blocked: u64,
+    /// Keys whose last run failed.
+    pub still_failed: u64,
+    /// What was made, as `station/path` (for a request: keys).
+    pub made: Vec<String>,
+    /// What was asked for and cannot be made, with the reason.
+    pub missing: Vec<String>,
+}
+
+/// Work that somebody asks for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// A product for a span of time.
+    Make(Wanted),
+    /// Failed keys are tried again, bad files taken back.
+    Retry {
+        /// Of this step.
+        step: Option<String>,
+        /// At this station.
+        station: Option<String>,
+        /// With these fields.
+        r#where: Option<String>,
+        /// About this path at its station.
+        path: Option<String>,
+        /// Files in the quarantine too.
+        quarantined: bool,
+    },
+    /// Nothing new starts; answered when what runs has ended.
+    Drain {
+        /// Of this step or station.
+        what: Option<String>,
+    },
+    /// Retention, or what it would do.
+    Trim {
+        /// At this station.
+        station: Option<String>,
+        /// Really.
+        yes: bool,
+    },
+    /// A listing.
+    Scan {
+        /// Of this station.
+        station: Option<String>,
+    },
+    /// Files are read again and compared.
+    Verify {
+        /// All of them.
+        all: bool,
+        /// Else this share, in percent.
+        sample_percent: f64,
+    },
+    /// Holds have changed.
+    Refresh,
+    /// The end.
+    Stop,
+}
+
+/// An engine, opened on its ledger and not yet at work.
+pub struct Engine {
+    setup: Setup,
+    ledger: Ledger,
+    places: Places,
+    classifier: Arc<Classifier>,
+    inbox: Inbox,
+    messages: Receiver<Message>,
+    _lock: InstanceLock,
+}
+
+/// A way to reach an engine from other threads.
+#[derive(Clone)]
+pub struct Handle {
+    inbox: Sender<Message>,
+}
+
+impl Handle {
+    /// Has the engine stop: runs may end within some seconds, others are begun anew at the next start.
+    pub fn stop(&self, why: &str) {
+        let _ = self.inbox.send(Message::Stop { why: why.to_owned() });
+    }
+
+    /// Has the engine go on with another reading of the flow file.
+    pub fn reload(&self, setup: Setup) {
+        let _ = self.inbox.send(Message::Reload(Box::new(setup)));
+    }
+}
+
+impl Engine {
+    /// Opens the ledger, takes its lock, and brings what an earlier engine left unfinished to an end.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Busy`] if another engine works on it; those of ledger and stations.
+    pub fn open(setup: Setup) -> Result<Self, EngineError> {
+        let state = |path: PathBuf| move |source| EngineError::State { path, source };
+        std::fs::create_dir_all(&setup.state).map_err(state(setup.state.clone()))?;
+        if let Some(folder) = setup.ledger.parent() {
+            std::fs::create_dir_all(folder).map_err(state(folder.to_owned()))?;
+        }
+        let lock = lock::take(&setup)?;
+        let ledger = Ledger::create(&setup.ledger)?;
+        let places = Places::open(&setup);
+        let classifier = Arc::new(Classifier::new(&setup.flow));
+        recover::recover(&setup.flow, &classifier, &ledger, &places, setup.clock.now())?;
+        let (inbox, messages) = channel();
+        Ok(Self { setup, ledger, places, classifier, inbox, messages, _lock: lock })
+    }
+
+    /// Returns a way to reach it from other threads.
+    pub fn handle(&self) -> Handle {
+        Handle { inbox: self.inbox.clone() }
+    }
+
+    /// Works until the mode's end or a stop.
+    ///
+    /// # Errors
+    ///
+    /// Those of the ledger; nothing is lost by them.
+    pub fn run(self, mode: Mode, report: &mut dyn FnMut(&Event)) -> Result<Outcome, EngineError> {
+        self.work(mode, true, report)
+    }
+
+    // A tree that cannot be watched is listed at intervals all the same.
+    fn watchers(&self) -> Vec<Watcher> {
+        let mut watchers = Vec::new();
+        for (n, (station, root, _)) in self.places.stations().enumerate() {
+            let (classifier, name, inbox) = (self.classifier.clone(), station.to_owned(), self.inbox.clone());
+            let wanted = move |folder: &thalweg_core::RelPath| !classifier.skips(&name, folder);
+            let tell = move |message| inbox.send(Message::Watch(message)).is_ok();
+            let number = u32::try_from(n).unwrap_or(u32::MAX);
+            watchers.extend(Watcher::start(number, root, Box::new(wanted), Box::new(tell)));
+        }
+        watchers
+    }
+
+    fn work(self, mode: Mode, forward: bool, report: &mut dyn FnMut(&Event)) -> Result<Outcome, EngineError> {
+        control::listen(&self.setup, &self.inbox)?;
+        let watchers = if mode == Mode::Forever { self.watchers() } else { Vec::new() };
+        let setup = self.setup.clone();
+        let parts = Parts {
+            setup: self.setup,
+            ledger: self.ledger,
+            places: self.places,
+            classifier: self.classifier,
+            inbox: self.inbox,
+            messages: self.messages,
+            mode,
+            forward,
+        };
+        let result = Dispatcher::new(parts, report).and_then(|mut dispatcher| {
+            notify::ready();
+            dispatcher.work()
+        });
+        control::stop_listening(&setup);
+        drop(watchers);
+        result
+    }
+}
+
+/// Returns the process id of the engine that works on this ledger, if one does.
+pub fn engine_pid(setup: &Setup) -> Option<u32> {
+    lock::engine_pid(setup)
+}
+
+/// Has a request carried out: by the engine that runs on this ledger, else here.
+///
+/// # Errors
+///
+/// Those of opening and running an engine; [`EngineError::Unknown`] for what the flow does not have.
+pub fn carry_out(setup: &Setup, request: Request, report: &mut dyn FnMut(&Event)) -> Result<Outcome, EngineError> {
+    if let Some(outcome) = control::ask(setup, &request, report)? {
+        return Ok(outcome);
+    }
+    if matches!(request, Request::Stop | Request::Refresh) {
+        return Ok(Outcome::default());
+    }
+    let engine = Engine::open(setup.clone())?;
+    let (answers, wait) = channel();
+    let forward = matches!(request, Request::Retry { .. });
+    // The engine reports everything that happens, so that only the end is of interest here.
+    let _ = engine.inbox.send(Message::Asked { request, answer: answers });
+    let mut outcome = engine.work(Mode::Once, forward, report)?;
+    for answer in wait.try_iter() {
+        match answer {
+            Answer::Done(own) => {
+                outcome.done = outcome.done.max(own.done);
+                outcome.failed = outcome.failed.max(own.failed);
+                outcome.missing = own.missing;
+            }
+            Answer::Refused(what) => return Err(EngineError::Unknown { what }),
+            Answer::Event(_) => {}
+        }
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,122 @@
+//! Taking a file that is ready: reading it once for its digest, and asking its format about it.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use thalweg_core::{ErrorClass, RelPath};
+use thalweg_flow::Flow;
+use thalweg_ledger::FileId;
+use thalweg_store::{Hashed, Meta, StoreError};
+
+use crate::dispatcher::{Inbox, Message};
+use crate::probe::{self, Told};
+use crate::runner::Failure;
+use crate::runner::publish::failure;
+use crate::{Places, Setup};
+
+/// A file to be taken.
+#[derive(Debug)]
+pub(crate) struct Take {
+    pub(crate) file: FileId,
+    pub(crate) station: String,
+    pub(crate) product: String,
+    pub(crate) path: RelPath,
+}
+
+/// A file that was read.
+#[derive(Debug)]
+pub(crate) struct Took {
+    pub(crate) hashed: Hashed,
+    pub(crate) told: Told,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It was read whole as one version.
+    Took(Box<Took>),
+    /// It was written to meanwhile.
+    Changed(Option<Meta>),
+    /// It is not there any more.
+    Gone,
+    /// It could not be read, or is bad.
+    Failed(Failure),
+}
+
+/// Threads that take files.
+pub(crate) struct Intake {
+    jobs: Option<SyncSender<Take>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Intake {
+    pub(crate) fn start(setup: &Setup, flow: &Arc<Flow>, places: &Places, tell: &Inbox, threads: usize) -> Self {
+        let (jobs, waiting) = sync_channel::<Take>(100_000);
+        let waiting = Arc::new(Mutex::new(waiting));
+        let threads = (0..threads)
+            .filter_map(|n| {
+                let (setup, flow, places, tell, waiting) =
+                    (setup.clone(), flow.clone(), places.clone(), tell.clone(), waiting.clone());
+                let work = move || serve(&setup, &flow, &places, &tell, &waiting);
+                std::thread::Builder::new().name(format!("intake-{n}")).spawn(work).ok()
+            })
+            .collect();
+        Self { jobs: Some(jobs), threads }
+    }
+
+    /// Hands a file over; false when too many wait already, then it is offered again later.
+    pub(crate) fn offer(&self, take: Take) -> bool {
+        self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(take).is_ok())
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(setup: &Setup, flow: &Flow, places: &Places, tell: &Inbox, waiting: &Mutex<Receiver<Take>>) {
+    loop {
+        let next = waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+        let Ok(take) = next else { return };
+        let outcome = one(setup, flow, places, &take);
+        if tell.send(Message::Taken { take, outcome }).is_err() {
+            return;
+        }
+    }
+}
+
+fn one(setup: &Setup, flow: &Flow, places: &Places, take: &Take) -> Outcome {
+    let (Some(store), Some(product)) = (places.store(&take.station), flow.products.get(&take.product)) else {
+        return Outcome::Failed(Failure::new(ErrorClass::Config, "the flow does not name its station or product any more"));
+    };
+    let hashed = match store.hash(&take.path, &mut |_| {}) {
+        Ok(hashed) => hashed,
+        Err(StoreError::NotFound { .. }) => return Outcome::Gone,
+        Err(StoreError::ChangedWhileReading { .. }) => {
+            return Outcome::Changed(store.stat(&take.path).ok().flatten());
+        }
+        Err(error) => return Outcome::Failed(failure(&take.path, &error)),
+    };
+    let told = if probe::is_needed(product) {
+        let absolute = places.absolute(&take.station, &take.path).unwrap_or_default();
+        match probe::probe(setup, product, &absolute) {
+            Ok(told) => told,
+            Err(failure) => return Outcome::Failed(failure),
+        }
+    } else {
+        Told::default()
+    };
+    // The probe read it a second time.
+    match store.stat(&take.path) {
+        Ok(Some(meta)) if meta.kind == hashed.meta.kind && (meta.kind == thalweg_store::Kind::Folder || meta.same_version(&hashed.meta)) => {
+            Outcome::Took(Box::new(Took { hashed, told }))
+        }
+        Ok(Some(meta)) => Outcome::Changed(Some(meta)),
+        Ok(None) => Outcome::Gone,
+        Err(error) => Outcome::Failed(failure(&take.path, &error)),
+    }
+}

@@ -1,0 +1,89 @@
+//! Bringing staged outputs to their final names.
+
+use thalweg_core::{ErrorClass, RelPath};
+use thalweg_store::{OldContent, Publish, Store, StoreError};
+
+use super::{Failure, How, Job, Left, Staged, staging_name};
+
+/// Tells the dispatcher that outputs stand by and waits until they are journalled.
+///
+/// Returns false when the run is not to go on.
+pub(crate) fn stand_by(job: &Job, outputs: &[Staged]) -> bool {
+    let told = super::Told::Staged { no: job.no, outputs: outputs.to_vec() };
+    job.tell.tell(told) && job.go.recv().unwrap_or(false)
+}
+
+/// Puts staged outputs into their places.
+pub(crate) fn publish_all(job: &Job, outputs: Vec<Staged>, delivered: bool) -> Result<Vec<Left>, Failure> {
+    outputs
+        .into_iter()
+        .map(|output| {
+            let store = job.places.store(&output.station).ok_or_else(|| {
+                Failure::new(ErrorClass::Config, format!("{} is not a station of this host", output.station))
+            })?;
+            let meta = publish(store.as_ref(), &output).map_err(|error| failure(&output.path, &error))?;
+            Ok(Left { output, meta, delivered })
+        })
+        .collect()
+}
+
+/// Puts one staged output into its place; one that is there already, with the same content, is fine.
+pub(crate) fn publish(store: &dyn Store, output: &Staged) -> Result<thalweg_store::Meta, StoreError> {
+    let result = match &output.how {
+        How::New => store.publish(&output.staged, &output.path, Publish::NoReplace),
+        How::Replace(expected) => {
+            store.publish(&output.staged, &output.path, Publish::Replace { expected, old: OldContent::Drop })
+        }
+        How::Move => store.move_within(&output.staged, &output.path).and_then(|()| there(store, output)),
+        How::There => there(store, output),
+    };
+    match result {
+        Err(StoreError::AlreadyExists { .. } | StoreError::NotAsExpected { .. } | StoreError::NotFound { .. })
+            if same_content(store, output) =>
+        {
+            there(store, output)
+        }
+        other => other,
+    }
+}
+
+fn there(store: &dyn Store, output: &Staged) -> Result<thalweg_store::Meta, StoreError> {
+    store.stat(&output.path)?.ok_or_else(|| StoreError::NotFound { action: "publish", path: output.path.clone() })
+}
+
+fn same_content(store: &dyn Store, output: &Staged) -> bool {
+    store.hash(&output.path, &mut |_| {}).is_ok_and(|hashed| hashed.hash == output.hash)
+}
+
+/// Returns a store's error as the failure of a task.
+pub(crate) fn failure(path: &RelPath, error: &StoreError) -> Failure {
+    let class = match error {
+        StoreError::AlreadyExists { .. } | StoreError::NotAsExpected { .. } => ErrorClass::Refused,
+        other => other.class(),
+    };
+    let help = error.help().map(|help| format!(" ({help})")).unwrap_or_default();
+    Failure::new(class, format!("{path}: {}{help}", in_full(error)))
+}
+
+/// Returns an error with its causes.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// Removes the staging folders of a run.
+pub(crate) fn discard(job: &Job) {
+    let name = staging_name(job.run);
+    for output in job.tasks.iter().flat_map(|task| &task.outputs) {
+        if let Some(store) = job.places.store(&output.station) {
+            let folder = RelPath::from_text(format!("{}/{name}", thalweg_store::STAGING));
+            // What cannot be removed now is removed at the next start.
+            let _ = store.discard_staging(&folder);
+        }
+    }
+}
