@@ -140,7 +140,10 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => ErrorClass::Config,
+                // What is opened here is the output's folder or the report.
+                io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory | io::ErrorKind::NotFound => {
+                    ErrorClass::Config
+                }
                 _ => ErrorClass::Transient,
             },
             Self::Borealis { source, .. } => source.class(),

@@ -36,6 +36,8 @@ pub struct SynthOptions {
     pub lags: usize,
     /// Chooses the values.
     pub seed: u64,
+    /// Leaves the correlations out of the last record, as a writer does that stops inside it.
+    pub incomplete_last: bool,
 }
 
 impl Default for SynthOptions {
@@ -50,6 +52,7 @@ impl Default for SynthOptions {
             ranges: 75,
             lags: 23,
             seed: 1,
+            incomplete_last: false,
         }
     }
 }
@@ -181,11 +184,15 @@ pub fn write(path: &Path, layout: SynthLayout, options: &SynthOptions) -> Result
     for n in 0..options.records {
         let record = period(options, layout, &table, n);
         let group = file.group(&record.name)?;
+        let incomplete = options.incomplete_last && n + 1 == options.records;
+        let left_out = |name: &str| incomplete && matches!(name, "main_acfs" | "xcfs");
         match layout {
-            SynthLayout::SiteV06 => site_record(&group, options, &table, &record)?,
+            SynthLayout::SiteV06 => site_record(&group, options, &table, &record, left_out)?,
             SynthLayout::V1 => {
                 for (name, value, note) in record_level(options, &table, &record) {
-                    put(&group, name, &value, note)?;
+                    if !left_out(name) {
+                        put(&group, name, &value, note)?;
+                    }
                 }
                 for (name, ..) in file_level(options, &table) {
                     group.link(name, &format!("metadata/{name}"))?;
@@ -299,6 +306,7 @@ fn site_record(
     options: &SynthOptions,
     table: &[[u32; 2]],
     record: &Period,
+    left_out: impl Fn(&str) -> bool,
 ) -> Result<(), Error> {
     let sequences = i64::try_from(record.times.len()).unwrap_or(0);
     let attributes = [
@@ -351,7 +359,7 @@ fn site_record(
         ("sqn_timestamps", Array::f64s(&[record.times.len()], &record.times)),
         ("xcfs", Array::complexes(&flat, &record.cross)),
     ];
-    for (name, value) in &datasets {
+    for (name, value) in datasets.iter().filter(|(name, _)| !left_out(name)) {
         group.dataset(name, value, &Storage::Contiguous, &[])?;
     }
     // Texts as a run of UTF-32 characters.

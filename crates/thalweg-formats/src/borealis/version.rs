@@ -131,7 +131,7 @@ pub(super) fn detect(file: &File) -> Result<Detected, Error> {
         if version.is_v1() {
             return Err(Error::NoLayout { found: text });
         }
-        let kind = kind(&root, &links, file, Layout::Array)?;
+        let kind = kind(&links, file, Layout::Array)?;
         return Ok(Detected { version, layout: Layout::Array, kind, records: Vec::new(), root, links });
     }
     // The first group in order of names decides; `metadata` comes after all numbers.
@@ -159,13 +159,13 @@ pub(super) fn detect(file: &File) -> Result<Detected, Error> {
     if version.is_v1() != (layout == Layout::V1) {
         return Err(Error::NoLayout { found: text });
     }
-    let kind = kind(&first, &members, file, layout)?;
+    let kind = kind(&members, file, layout)?;
     let records = links.iter().filter(|link| layout != Layout::V1 || link.name != "metadata").cloned().collect();
     Ok(Detected { version, layout, kind, records, root, links })
 }
 
 /// Tells the kinds apart by the fields that only they have.
-fn kind(object: &Object, members: &[Link], file: &File, layout: Layout) -> Result<FileKind, Error> {
+fn kind(members: &[Link], file: &File, layout: Layout) -> Result<FileKind, Error> {
     let has = |name: &str| members.iter().any(|link| link.name == name);
     if layout == Layout::V1 {
         return Ok(if has("bfiq_data") {
@@ -194,6 +194,5 @@ fn kind(object: &Object, members: &[Link], file: &File, layout: Layout) -> Resul
             _ => FileKind::Rawrf,
         });
     }
-    let _ = object;
     Ok(FileKind::Rawacf)
 }

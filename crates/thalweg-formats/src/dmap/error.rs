@@ -128,7 +128,6 @@ impl Error {
             Self::Io { .. } => ErrorClass::Transient,
             Self::Bzip2 { source, .. } => source.class(),
             Self::Open { source, .. } => crate::probe::open_class(source),
-            Self::Unwritable { .. } => ErrorClass::Data,
             _ => ErrorClass::Data,
         }
     }

@@ -18,7 +18,7 @@ const ABSENT_LIMIT: u64 = 1 << 20;
 
 /// Storage of a dataset.
 #[derive(Debug, Clone)]
-pub enum Layout {
+pub(super) enum Layout {
     /// In the header itself.
     Compact(Vec<u8>),
     /// In one piece.

@@ -22,7 +22,6 @@ mod write;
 
 pub use array::Array;
 pub(crate) use array::to_f64s;
-pub use chunk::Layout;
 pub use dtype::Dtype;
 pub use error::{Error, Fault};
 pub use object::Object;

@@ -13,7 +13,7 @@ use super::source::{Failure, Source};
 const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 const UNDEFINED: u64 = u64::MAX;
 /// Most bytes that one read allocates unless told otherwise.
-const READ_LIMIT: u64 = 512 << 20;
+const READ_LIMIT: u64 = 256 << 20;
 const LONGEST_NAME: u64 = 4096;
 /// Rows of a contiguous dataset are best read in pieces of about this many bytes.
 const PIECE: usize = 256 << 10;
@@ -101,7 +101,7 @@ impl File {
         Self::new(Source::from_bytes(bytes))
     }
 
-    /// Sets how many bytes one read may allocate (default 512 MiB).
+    /// Sets how many bytes one read may allocate (default 256 MiB).
     pub fn limit_reads(&mut self, bytes: u64) {
         self.limit = bytes;
     }

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rstest::rstest;
+use thalweg_formats::borealis::synth::{SynthLayout, SynthOptions, write};
 use thalweg_core::{ErrorClass, ReportLine};
 use thalweg_steps::superdarn::{ToDmapOptions, ToDmapSummary, to_dmap};
 use thalweg_steps::{Error, VerbContext};
@@ -177,4 +178,34 @@ fn neither_the_source_nor_a_finished_output_is_overwritten() {
     assert!(matches!(error, Error::TargetExists { .. }), "{error}");
     assert_eq!(error.class(), ErrorClass::Refused);
     convert(&copy, &output, &force).unwrap();
+}
+
+#[test]
+fn a_half_written_last_record_of_v1_is_one_bad_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("in.h5");
+    let options = SynthOptions { records: 3, ranges: 5, incomplete_last: true, ..SynthOptions::default() };
+    write(&input, SynthLayout::V1, &options).unwrap();
+    let summary = convert(&input, &dir.path().join("v1"), &ToDmapOptions::default()).unwrap();
+    assert_eq!((summary.records_read, summary.records_written), (3, 2));
+    assert!(summary.dropped[0].contains("main_acfs is missing"), "{summary:?}");
+    let probed = thalweg_steps::probe("borealis", &input).unwrap();
+    assert_eq!(probed.fields["records"].to_string(), "3");
+
+    write(&input, SynthLayout::SiteV06, &options).unwrap();
+    let error = convert(&input, &dir.path().join("v0"), &ToDmapOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::BadRecords { .. }), "{error}");
+}
+
+#[test]
+fn made_up_files_convert_to_good_dmap() {
+    let dir = tempfile::tempdir().unwrap();
+    for layout in [SynthLayout::SiteV06, SynthLayout::V1] {
+        let input = dir.path().join(format!("20240301.0000.00.sas.0.{layout:?}.h5"));
+        let output = dir.path().join(format!("{layout:?}.rawacf.bz2"));
+        write(&input, layout, &SynthOptions { records: 5, ..SynthOptions::default() }).unwrap();
+        convert(&input, &output, &ToDmapOptions::default()).unwrap();
+        let report = thalweg_steps::dmap::dmap_check(&output, thalweg_steps::dmap::Mode::Strict).unwrap();
+        assert!(report.is_good() && report.records == 5 && report.warnings.is_empty(), "{report:?}");
+    }
 }
