@@ -422,6 +422,9 @@ fn moving(store: &dyn Store) {
     assert_eq!(ok(store.stat(&path("in/a"))), None);
     let taken = store.move_within(&path("in/b"), &path("out/deep/a"));
     assert!(matches!(taken, Err(StoreError::AlreadyExists { .. })));
+    ok(store.flush(&path("out/deep/a")));
+    ok(store.flush(&path("out")));
+    assert!(matches!(store.flush(&path("no")), Err(StoreError::NotFound { .. })));
     assert!(matches!(store.move_within(&path("no"), &path("x")), Err(StoreError::NotFound { .. })));
     ok(store.move_within(&path("out"), &path("elsewhere/out")));
     assert_eq!(read(store, &path("elsewhere/out/deep/a")), b"a");

@@ -204,6 +204,13 @@ pub trait Store: Send + Sync + fmt::Debug {
         files.iter().map(|(staged, target)| self.publish(staged, target, Publish::NoReplace)).collect()
     }
 
+    /// Brings a file, or a folder with all below it, and its name to the medium, whoever wrote it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] and whatever the file system reports.
+    fn flush(&self, path: &RelPath) -> Result<(), StoreError>;
+
     /// Removes a file if it is still the version that `expected` describes.
     ///
     /// The file is first moved aside under a private name and compared there, so that a file that takes its place in

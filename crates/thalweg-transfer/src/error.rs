@@ -65,6 +65,16 @@ pub enum TransferError {
         /// The digest of what was read back.
         found: ContentHash,
     },
+    /// The staged file has not the size of what was written to it.
+    #[error("verify {path}: {found} bytes are there, wrote {expected}")]
+    WrongSize {
+        /// The path of the staged file at the destination.
+        path: RelPath,
+        /// Bytes written.
+        expected: u64,
+        /// Bytes found.
+        found: u64,
+    },
     /// The caller asked to stop; what is staged stays for a resume.
     #[error("copy {path}: cancelled")]
     Cancelled {
@@ -74,13 +84,23 @@ pub enum TransferError {
 }
 
 impl TransferError {
+    /// Makes the error of a source's store.
+    pub(crate) fn at_source(path: &RelPath) -> impl FnOnce(StoreError) -> Self + '_ {
+        |source| Self::Source { path: path.clone(), source }
+    }
+
+    /// Makes the error of a destination's store.
+    pub(crate) fn at_destination(path: &RelPath) -> impl FnOnce(StoreError) -> Self + '_ {
+        |source| Self::Destination { path: path.clone(), source }
+    }
+
     /// Returns the class by which the engine decides.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Source { source, .. } | Self::Destination { source, .. } => source.class(),
             Self::Conflict { .. } | Self::Shrinks { .. } => ErrorClass::Refused,
             Self::NotExpected { .. } | Self::Cancelled { .. } => ErrorClass::NotYet,
-            Self::Corrupted { .. } => ErrorClass::Data,
+            Self::Corrupted { .. } | Self::WrongSize { .. } => ErrorClass::Data,
         }
     }
 
@@ -91,7 +111,7 @@ impl TransferError {
             Self::Conflict { .. } => Some("compare the two; the step's conflict rule says which one stays"),
             Self::Shrinks { .. } => Some("check the new file; allow shrinking only if it is right"),
             Self::NotExpected { .. } => Some("the source changed since it was seen; it settles anew"),
-            Self::Corrupted { .. } => Some("check the disk and memory of the destination"),
+            Self::Corrupted { .. } | Self::WrongSize { .. } => Some("check the disk and memory of the destination"),
             Self::Cancelled { .. } => None,
         }
     }

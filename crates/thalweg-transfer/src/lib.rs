@@ -5,8 +5,11 @@
 
 mod copy;
 mod error;
+mod folder;
 mod many;
 mod options;
+mod present;
+mod stage;
 
 pub use copy::copy_verified;
 pub use error::TransferError;

@@ -1,9 +1,11 @@
 //! How a copy is asked for and what it answers.
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use thalweg_core::{ContentHash, RelPath};
+
+use crate::TransferError;
 
 /// How the bytes at the destination are proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,6 +79,23 @@ impl<'a> CopyOptions<'a> {
             expected: None,
             on_progress: None,
             cancel: None,
+        }
+    }
+}
+
+impl CopyOptions<'_> {
+    /// Tells how far the copy is.
+    pub(crate) fn progress(&self, done: u64, total: u64) {
+        if let Some(tell) = self.on_progress {
+            tell(done, total);
+        }
+    }
+
+    /// Fails if the caller asked to stop.
+    pub(crate) fn check_cancel(&self, path: &RelPath) -> Result<(), TransferError> {
+        match self.cancel {
+            Some(cancel) if cancel.load(Ordering::Relaxed) => Err(TransferError::Cancelled { path: path.clone() }),
+            _ => Ok(()),
         }
     }
 }

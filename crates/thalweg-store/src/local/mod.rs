@@ -255,6 +255,10 @@ impl Store for LocalStore {
         publish::many(self, files)
     }
 
+    fn flush(&self, path: &RelPath) -> Result<(), StoreError> {
+        publish::flush(self, path)
+    }
+
     fn remove_verified(&self, path: &RelPath, expected: &Meta, old: OldContent<'_>) -> Result<(), StoreError> {
         remove::verified(self, path, expected, old)
     }

@@ -73,6 +73,17 @@ fn sync_tree(folder: &OwnedFd, name: &[u8], kind: Kind) -> Result<(), Errno> {
     }
 }
 
+/// See [`crate::Store::flush`].
+pub(super) fn flush(store: &LocalStore, path: &RelPath) -> Result<(), StoreError> {
+    const ACTION: &str = "flush";
+    let place = store.place(ACTION, path)?;
+    let sync = || {
+        sync_tree(&place.folder, &place.name, place.stat()?.kind)?;
+        sync_folder(&place.folder)
+    };
+    sync().map_err(|errno| StoreError::from_errno(ACTION, path, errno))
+}
+
 /// Opens a staged file's place and flushes its contents.
 fn staged_and_synced(store: &LocalStore, staged: &RelPath) -> Result<Place, StoreError> {
     if !is_staged(staged, 1) {

@@ -236,15 +236,7 @@ impl Store for MemoryStore {
         let mut operation = self.operation(ACTION, target)?;
         let missing = || StoreError::NotFound { action: ACTION, path: staged.clone() };
         let node = operation.tree.get(&from).ok_or_else(missing)?;
-        let below: Vec<Node> = {
-            let prefix = [&from[..], b"/"].concat();
-            let names = operation.tree.names.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
-            names.map(|(_, node)| node.clone()).collect()
-        };
-        for node in below.iter().chain([&node]) {
-            let mut inode = node.lock();
-            inode.flushed = inode.bytes.len();
-        }
+        operation.tree.flush(&from);
         let to = operation.name.clone();
         let made = operation.tree.make_parents(&to);
         made.map_err(|errno| operation.fail(errno))?;
@@ -265,6 +257,13 @@ impl Store for MemoryStore {
             }
         }
         operation.answer(node.meta())
+    }
+
+    fn flush(&self, path: &RelPath) -> Result<(), StoreError> {
+        let operation = self.operation("flush", path)?;
+        operation.node()?;
+        operation.tree.flush(&operation.name);
+        operation.answer(())
     }
 
     fn remove_verified(&self, path: &RelPath, expected: &Meta, old: OldContent<'_>) -> Result<(), StoreError> {

@@ -239,6 +239,16 @@ impl Tree {
         }
     }
 
+    /// Brings what has the name, and all below it, to the medium.
+    pub(super) fn flush(&self, path: &[u8]) {
+        let prefix = prefix(path);
+        let below = self.names.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
+        for node in below.map(|(_, node)| node.clone()).chain(self.get(path)) {
+            let mut inode = node.lock();
+            inode.flushed = inode.bytes.len();
+        }
+    }
+
     /// Takes a name and all below it away; returns the number of files.
     pub(super) fn remove_tree(&mut self, path: &[u8]) -> u64 {
         let prefix = prefix(path);
