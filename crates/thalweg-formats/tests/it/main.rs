@@ -5,6 +5,7 @@
 mod data;
 mod dmap;
 mod dmap_damage;
+mod hdf5_samples;
 mod hdf5_write;
 mod mutate;
 mod synth;
