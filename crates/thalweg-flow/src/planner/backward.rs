@@ -37,6 +37,17 @@ pub struct Later {
     pub after: String,
 }
 
+/// A product that no step makes and that is not there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct MissingSource {
+    /// The product.
+    pub product: String,
+    /// Where it is looked for.
+    pub stations: Vec<String>,
+    /// The part of the span without a file of it.
+    pub span: TimeRange,
+}
+
 /// What has to run, and what cannot.
 #[derive(Debug, Default, Serialize)]
 pub struct BackwardPlan {
@@ -46,8 +57,11 @@ pub struct BackwardPlan {
     pub later: Vec<Later>,
     /// Keys that are done already.
     pub there: Vec<KeyId>,
-    /// Keys that cannot be made, each with its reason: missing sources, corrupt inputs, holds.
+    /// Keys that are not there and are not made, each with its reason: missing sources, corrupt inputs, holds, and what
+    /// a rule removed.
     pub missing: Vec<Evaluation>,
+    /// Products that no step makes, with the spans that no file of theirs covers.
+    pub sources: Vec<MissingSource>,
     /// Keys with a run under way.
     pub running: Vec<KeyId>,
 }
@@ -80,10 +94,23 @@ pub fn plan_backward(flow: &Flow, wanted: &Wanted, made: &BTreeSet<KeyId>, facts
         plan: BackwardPlan::default(),
         visited: BTreeSet::new(),
         seen: BTreeSet::new(),
+        revived: BTreeSet::new(),
     };
-    for step in producers(flow, &wanted.product, None) {
+    let mut steps = producers(flow, &wanted.product, None);
+    if steps.is_empty() {
+        // Nothing makes it: what brings it somewhere is meant.
+        let everywhere = flow.stations.keys();
+        steps = everywhere.flat_map(|station| producers(flow, &wanted.product, Some(station))).collect();
+        steps.dedup_by(|a, b| a.name == b.name);
+    }
+    if steps.is_empty() {
+        planner.source(&wanted.product, flow.stations.keys().cloned().collect(), wanted.span);
+    }
+    for step in steps {
         planner.visit(step, wanted.span, true);
     }
+    planner.plan.sources.sort();
+    planner.plan.sources.dedup();
     planner.plan
 }
 
@@ -95,6 +122,7 @@ struct Backward<'a> {
     plan: BackwardPlan,
     visited: BTreeSet<(String, TimeRange)>,
     seen: BTreeSet<KeyId>,
+    revived: BTreeSet<KeyId>,
 }
 
 impl Backward<'_> {
@@ -112,12 +140,17 @@ impl Backward<'_> {
             .collect();
         let wider = widened(step, span);
         for (product, stations) in inputs {
-            for station in stations {
-                for producer in producers(self.flow, &product, Some(&station)) {
+            let mut made = false;
+            for station in &stations {
+                for producer in producers(self.flow, &product, Some(station)) {
                     if producer.name != step.name {
+                        made = true;
                         self.visit(producer, wider, false);
                     }
                 }
+            }
+            if !made {
+                self.source(&product, stations, wider);
             }
         }
         for key in cells_of_step(self.flow, step, span, &self.facts) {
@@ -135,7 +168,21 @@ impl Backward<'_> {
             self.revive(step, &key);
             evaluation = evaluate(self.flow, &key, &self.facts, occasion);
         }
+        self.note(step, key, evaluation);
+    }
+
+    fn note(&mut self, step: &Step, key: KeyId, evaluation: Evaluation) {
         match evaluation.next {
+            Next::Ready | Next::Waiting if self.facts.rests_on_prediction(self.flow, step, &key) => {
+                for output in self.facts.outputs_later(self.flow, step, &key) {
+                    self.facts.files.push(output);
+                }
+                let after = match evaluation.next {
+                    Next::Ready => "more of its inputs are made first".to_owned(),
+                    _ => evaluation.reason.text,
+                };
+                self.plan.later.push(Later { key, after });
+            }
             Next::Ready => {
                 if let Some(task) = evaluation.task {
                     self.facts.predict(self.flow, &task);
@@ -143,46 +190,67 @@ impl Backward<'_> {
                 }
             }
             Next::Running => self.plan.running.push(key),
+            // What was taken away from a dropbox was delivered.
+            Next::Nothing if evaluation.there == There::Retired && evaluation.reason.code != "taken" => {
+                self.plan.missing.push(evaluation);
+            }
             Next::Nothing if evaluation.there != There::None => self.plan.there.push(key),
             Next::Nothing | Next::Skipped => {}
-            Next::Waiting if self.facts.waits_for_prediction(step, &key) => {
-                for output in self.facts.outputs_later(self.flow, step, &key) {
-                    self.facts.files.push(output);
-                }
-                self.plan.later.push(Later { key, after: evaluation.reason.text });
-            }
             _ => self.plan.missing.push(evaluation),
         }
     }
 
     // The inputs of a key that rules removed are made again where a step makes them.
     fn revive(&mut self, step: &Step, key: &KeyId) {
-        let Some(span) = key.cell.or_else(|| self.span_of_driving(step, key)) else { return };
-        for product in &step.takes {
-            for station in step.sources(&key.station) {
-                for producer in producers(self.flow, product, Some(station)) {
-                    for upstream in cells_of_step(self.flow, producer, span, &self.facts) {
-                        if self.made.contains(&upstream) {
-                            continue;
-                        }
-                        let occasion = Occasion { asked: true, rebuild: true, partial: self.wanted.partial };
-                        let evaluation = evaluate(self.flow, &upstream, &self.facts, occasion);
-                        if let Some(task) = evaluation.task {
-                            self.plan.there.retain(|there| *there != upstream);
-                            self.facts.predict(self.flow, &task);
-                            self.plan.ready.push(*task);
-                        }
-                    }
-                }
+        let gathered = super::gather::gather(self.flow, step, key, &self.facts);
+        let retired: Vec<FileFact> = gathered
+            .driving
+            .into_iter()
+            .chain(gathered.roles.into_values().flatten())
+            .filter(FileFact::was_retired)
+            .collect();
+        for file in retired {
+            let Some((name, text)) = self.facts.made_by(&file.station, &file.path) else { continue };
+            let (Some(producer), Some(upstream)) = (self.flow.steps.get(&name), self.facts.key_named(&name, &text)) else { continue };
+            if self.made.contains(&upstream) || !self.revived.insert(upstream.clone()) {
+                continue;
             }
+            let occasion = Occasion { asked: true, rebuild: true, partial: self.wanted.partial };
+            let mut evaluation = evaluate(self.flow, &upstream, &self.facts, occasion);
+            if evaluation.reason.code == "retired_input" {
+                self.revive(producer, &upstream);
+                evaluation = evaluate(self.flow, &upstream, &self.facts, occasion);
+            }
+            self.plan.there.retain(|there| *there != upstream);
+            self.plan.missing.retain(|missing| missing.key != upstream);
+            self.note(producer, upstream, evaluation);
         }
     }
 
-    fn span_of_driving(&self, step: &Step, key: &KeyId) -> Option<TimeRange> {
-        let (product, identity) = key.driving.as_ref()?;
-        let stations = step.sources(&key.station);
-        let mut files = stations.into_iter().flat_map(|station| self.facts.files_of(station, product, identity));
-        files.find_map(|file| file.coverage)
+    // Reports where a product that no step makes is missing.
+    fn source(&mut self, product: &str, stations: Vec<String>, span: TimeRange) {
+        let Some(definition) = self.flow.products.get(product) else { return };
+        let mut covered = Vec::new();
+        for station in &stations {
+            let query = FileQuery { station: Some(station), product, fields: Vec::new(), overlapping: Some(span) };
+            let files = self.facts.files(&query);
+            let there = files.iter().filter(|file| file.is_usable() || file.state == FileState::Settling);
+            covered.extend(there.map(|file| file.coverage.unwrap_or(span)));
+        }
+        // Of files that say only when they start nobody can tell what lies between them.
+        let extends = definition.span.is_some() || definition.covers_content;
+        if !covered.is_empty() && !extends {
+            return;
+        }
+        covered.sort();
+        let mut reached = span.start;
+        for part in covered.into_iter().chain([TimeRange::new(span.end, span.end)]) {
+            if part.start > reached {
+                let gap = TimeRange::new(reached, part.start.min(span.end));
+                self.plan.sources.push(MissingSource { product: product.to_owned(), stations: stations.clone(), span: gap });
+            }
+            reached = reached.max(part.end);
+        }
     }
 }
 
@@ -194,6 +262,9 @@ fn widened(step: &Step, span: TimeRange) -> TimeRange {
     let end = if last.start < span.end { last.end } else { span.end };
     TimeRange::new(first.start, end)
 }
+
+/// The number of a file that is only planned.
+const PREDICTED: i64 = -1;
 
 /// Facts with the files that planned tasks will leave.
 struct Predicted<'a> {
@@ -207,7 +278,7 @@ impl Predicted<'_> {
             let Some(product) = flow.products.get(&output.product) else { continue };
             let coverage = super::coverage_of(product, &output.fields, None).or(task.span);
             self.files.push(FileFact {
-                id: -1,
+                id: PREDICTED,
                 station: output.station.clone(),
                 product: output.product.clone(),
                 identity: super::identity_of_file(product, &output.fields),
@@ -226,21 +297,10 @@ impl Predicted<'_> {
         }
     }
 
-    fn waits_for_prediction(&self, step: &Step, key: &KeyId) -> bool {
-        let of_takes = |file: &FileFact| {
-            step.sources(&key.station).contains(&file.station.as_str()) && step.takes.contains(&file.product)
-        };
-        let of_roles = |file: &FileFact| {
-            step.with.values().any(|with| matches!(&with.what, crate::WithWhat::Product { product, .. } if *product == file.product))
-        };
-        self.files.iter().any(|file| {
-            let same = match (&key.driving, key.cell) {
-                (Some((product, identity)), _) => file.product == *product && file.identity == *identity,
-                (None, Some(cell)) => file.coverage.is_none_or(|coverage| coverage.overlaps(&cell)),
-                (None, None) => true,
-            };
-            (of_takes(file) && same) || of_roles(file)
-        })
+    // Tells if files that are only planned are among a key's inputs.
+    fn rests_on_prediction(&self, flow: &Flow, step: &Step, key: &KeyId) -> bool {
+        let gathered = super::gather::gather(flow, step, key, self);
+        gathered.driving.iter().chain(gathered.roles.values().flatten()).any(|file| file.id == PREDICTED)
     }
 
     fn outputs_later(&self, flow: &Flow, step: &Step, key: &KeyId) -> Vec<FileFact> {
@@ -250,7 +310,7 @@ impl Predicted<'_> {
         for output in outputs {
             let Some(product) = flow.products.get(&output.product) else { continue };
             later.files.push(FileFact {
-                id: -1,
+                id: PREDICTED,
                 station: output.station.clone(),
                 product: output.product.clone(),
                 identity: super::identity_of_file(product, &output.fields),

@@ -1,20 +1,19 @@
 //! One key: what is there, what comes next and why, and the task when it is ready.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use thalweg_core::{TimeRange, Timestamp};
 
 use super::family::in_words;
 use super::gather::{Gathered, gather};
 use super::outputs::{fields_of, outputs};
-use super::ready::{Readiness, readiness};
 use super::reason::{Evaluation, Next, Reason, There};
-use super::standing::{Standing, counting, find, identity_with, standing};
-use super::task::{Previous, Task, TaskInput};
+use super::standing::{Standing, counting, counts, find, identity_with, is_newest_role, standing};
+use super::task::{Task, TaskInput, TaskOutput};
 use super::trigger::{due_round, next_moment};
 use super::verdict::{Names, judge};
-use super::{Facts, FileFact, FileState, KeyId, UsedFile};
-use crate::{Complete, Executor, Flow, GIVE_UP, Step, Verb, Wait, When, WithWhat};
+use super::{Facts, FileFact, FileState, KeyId, Origin, UsedFile};
+use crate::{Flow, GIVE_UP, Step, Verb, When};
 
 /// On what occasion a key is looked at.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,14 +32,14 @@ pub(crate) fn span_of(files: &[FileFact]) -> Option<TimeRange> {
 }
 
 /// Everything known of the key under evaluation.
-struct Look<'a> {
-    flow: &'a Flow,
-    step: &'a Step,
-    key: &'a KeyId,
-    facts: &'a dyn Facts,
-    occasion: Occasion,
-    gathered: Gathered,
-    now: Timestamp,
+pub(super) struct Look<'a> {
+    pub(super) flow: &'a Flow,
+    pub(super) step: &'a Step,
+    pub(super) key: &'a KeyId,
+    pub(super) facts: &'a dyn Facts,
+    pub(super) occasion: Occasion,
+    pub(super) gathered: Gathered,
+    pub(super) now: Timestamp,
 }
 
 /// Says of one key what is there, what comes next and why.
@@ -79,7 +78,8 @@ pub fn evaluate(flow: &Flow, key: &KeyId, facts: &dyn Facts, occasion: Occasion)
     }
 }
 
-type Stop = (Next, Reason);
+/// What comes before a task, and why.
+pub(super) type Stop = (Next, Reason);
 
 impl Look<'_> {
     /// Goes through everything that can stand before "ready", in the order of the table in the language's definition.
@@ -90,7 +90,7 @@ impl Look<'_> {
         self.other_steps()?;
         self.moment()?;
         let used = self.nothing_poorer(standing)?;
-        self.blocks()?;
+        self.blocks(standing)?;
         let task = self.task(standing, used, awaited)?;
         self.failed_before(&task)?;
         Ok(task)
@@ -107,12 +107,14 @@ impl Look<'_> {
         if let Some(text) = bad.filter(|_| !usable) {
             return Err((Next::Quarantined, Reason::new("bad_input", text)));
         }
-        if self.key.driving.is_some() {
-            let mut same = driving.iter().filter(|file| !matches!(file.state, FileState::Gone { .. }) && !file.was_retired());
-            if let (Some(a), Some(b)) = (same.next(), same.next())
-                && a.station == b.station
-            {
-                let text = format!("{} and {} are the same file of {} by their fields: remove or rename one", a.path, b.path, a.product);
+        let mut seen: std::collections::BTreeMap<(&str, &str, &str), &FileFact> = std::collections::BTreeMap::new();
+        let live = driving.iter().filter(|file| matches!(file.state, FileState::Present | FileState::Settling));
+        for file in live {
+            if let Some(other) = seen.insert((&file.station, &file.product, &file.identity), file) {
+                let text = format!(
+                    "{} and {} are the same file of {} by their fields: remove or rename one",
+                    other.path, file.path, file.product
+                );
                 return Err((Next::Blocked, Reason::new("conflict", text)));
             }
         }
@@ -142,10 +144,10 @@ impl Look<'_> {
         if let Some(at) = verdict.changes_at {
             return Err((Next::Waiting, Reason::until("condition", format!("not yet: {}", verdict.because), at)));
         }
-        if let Some(what) = verdict.waits_for.first() {
+        if !verdict.waits_for.is_empty() {
             // The ready rule says more about a file that is not read yet.
             self.driving_ready()?;
-            return Err((Next::Waiting, Reason::new("condition", format!("{}: {what}", verdict.because))));
+            return Err((Next::Waiting, Reason::new("condition", format!("not yet: {}", verdict.because))));
         }
         // A later file of a role can fulfil what the present one does not.
         if condition.names().iter().any(|name| name.0.first().is_some_and(|first| first == "in")) {
@@ -154,200 +156,22 @@ impl Look<'_> {
         Err((Next::Skipped, Reason::new("condition", verdict.because)))
     }
 
-    fn unready(&self, file: &FileFact) -> Stop {
-        let product = self.flow.products.get(&file.product);
-        match product.map(|product| readiness(product, file, self.facts)) {
-            Some(Readiness::No(reason)) => (Next::Waiting, reason),
-            _ => (Next::Waiting, Reason::new("being_read", format!("{} is about to be read and recorded", file.path))),
-        }
-    }
-
-    fn driving_ready(&self) -> Result<(), Stop> {
-        let driving = &self.gathered.driving;
-        let settling = driving.iter().find(|file| file.state == FileState::Settling);
-        let usable = driving.iter().any(FileFact::is_usable);
-        match settling {
-            // A cell acts on what is there; a single file is waited for.
-            Some(file) if self.key.driving.is_some() || !usable => Err(self.unready(file)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Waits for missing inputs; returns the roles it goes on without.
-    fn missing_inputs(&self, standing: &Standing) -> Result<Vec<String>, Stop> {
-        let driving = &self.gathered.driving;
-        self.driving_ready()?;
-        let counted_before = standing.last.is_some();
-        if !self.step.takes.is_empty() && !driving.iter().any(FileFact::is_usable) && !counted_before {
-            if let Some(file) = driving.iter().find(|file| file.was_retired()) {
-                let text = format!("its input {} was removed by a rule before it was used here", file.path);
-                return Err((Next::Blocked, Reason::new("retired_input", text)));
-            }
-            let gone = driving.iter().find(|file| matches!(file.state, FileState::Gone { .. }));
-            if let Some(file) = gone.filter(|_| self.key.driving.is_some()) {
-                let text = format!("{} vanished before it was taken", file.path);
-                return Err((Next::Skipped, Reason::new("vanished", text)));
-            }
-            let depends = self.occasion.partial && self.gathered.roles.values().flatten().any(FileFact::is_usable);
-            if !depends {
-                let products = self.step.takes.join(" or ");
-                let text = format!("no {products} is there for {}", self.key.text());
-                return Err((Next::Waiting, Reason::new("missing_input", self.with_listing_state(text))));
-            }
-        }
-        self.complete()?;
-        let mut awaited = Vec::new();
-        for (role, with) in &self.step.with {
-            match &with.what {
-                WithWhat::File(_) => {
-                    let (path, hash) = &self.gathered.settings[role];
-                    if hash.is_none() {
-                        let text = format!("the settings file {path} cannot be read");
-                        return Err((Next::Waiting, Reason::new("missing_settings", text)));
-                    }
-                }
-                WithWhat::Product { product, .. } => {
-                    let files = &self.gathered.roles[role];
-                    let used = standing.last.iter().flat_map(|last| &last.inputs).any(|used| used.role == *role);
-                    if files.iter().any(FileFact::is_usable) || used {
-                        continue;
-                    }
-                    self.missing_role(role, product, with.wait, files)?;
-                    awaited.push(role.clone());
-                }
-            }
-        }
-        Ok(awaited)
-    }
-
-    // Silence is not absence: an input is missing only by a listing that succeeded.
-    fn missing_role(&self, role: &str, product: &str, wait: Wait, files: &[FileFact]) -> Result<(), Stop> {
-        if self.occasion.asked {
-            if self.occasion.partial {
-                return Ok(());
-            }
-            if let Some(file) = files.iter().find(|file| file.state == FileState::Settling) {
-                return Err(self.unready(file));
-            }
-            let text = format!("no {product} is there for {role} of {}", self.key.text());
-            return Err((Next::Waiting, Reason::new("missing_input", text)));
-        }
-        let Wait::For(wait) = wait else {
-            if let Some(file) = files.iter().find(|file| file.state == FileState::Settling) {
-                return Err(self.unready(file));
-            }
-            let text = format!("no {product} is there for {role} of {}; it is required", self.key.text());
-            return Err((Next::Waiting, Reason::new("missing_input", self.with_listing_state(text))));
-        };
-        let arrived = self.arrived();
-        let until = arrived.checked_add(wait).unwrap_or(Timestamp::MAX);
-        if self.now < until {
-            let text = format!("no {product} is there for {role}: waited for {} until {until}", in_words(wait));
-            return Err((Next::Waiting, Reason::until("missing_input", text, until)));
-        }
-        for station in self.role_stations(role) {
-            let listing = self.facts.listing(station);
-            if listing.last_ok.is_none_or(|at| at < arrived) {
-                let why = listing.failing.unwrap_or_else(|| "it was not listed since".into());
-                let text = format!("{station} is silent ({why}), so that {product} for {role} cannot be called missing");
-                return Err((Next::Waiting, Reason::new("silent_station", text)));
-            }
-        }
-        Ok(())
-    }
-
-    fn role_stations(&self, role: &str) -> Vec<&str> {
-        match self.step.with.get(role).map(|with| &with.what) {
-            Some(WithWhat::Product { from, .. }) if !from.is_empty() => from.iter().map(String::as_str).collect(),
-            _ => vec![self.key.station.as_str()],
-        }
-    }
-
-    fn with_listing_state(&self, text: String) -> String {
-        let failing = self.step.sources(&self.key.station).into_iter().find_map(|station| {
-            self.facts.listing(station).failing.map(|why| format!("{text}; {station} cannot be listed: {why}"))
-        });
-        failing.unwrap_or(text)
-    }
-
-    fn arrived(&self) -> Timestamp {
-        let times = self.gathered.driving.iter().filter(|file| file.is_usable()).map(|file| file.arrived);
-        times.max().or(self.key.cell.map(|cell| cell.end)).unwrap_or(self.now)
-    }
-
-    fn complete(&self) -> Result<(), Stop> {
-        let usable: Vec<&FileFact> =
-            self.gathered.driving.iter().filter(|file| file.is_usable() || file.was_retired()).collect();
-        match (&self.step.complete, self.key.cell) {
-            (Complete::Any, _) => Ok(()),
-            (Complete::Covered, Some(cell)) => match first_gap(&usable, cell) {
-                Some(gap) if !self.occasion.partial => {
-                    Err((Next::Waiting, Reason::new("gap", format!("nothing covers {gap} yet"))))
-                }
-                _ => Ok(()),
-            },
-            (Complete::Each { each, covered_past_end, or_after }, Some(cell)) => {
-                let Some(lacking) = self.lacking(each, *covered_past_end, cell) else { return Ok(()) };
-                if self.occasion.partial {
-                    return Ok(());
-                }
-                let newest = usable.iter().map(|file| file.arrived).max().unwrap_or(cell.end);
-                let until = or_after.and_then(|after| cell.end.max(newest).checked_add(after).ok());
-                match until {
-                    Some(until) if until <= self.now => Ok(()),
-                    Some(until) => {
-                        let text = format!("{lacking}; at the latest at {until} it goes on without");
-                        Err((Next::Waiting, Reason::until("incomplete", text, until)))
-                    }
-                    None => Err((Next::Waiting, Reason::new("incomplete", lacking))),
-                }
-            }
-            (Complete::Covered | Complete::Each { .. }, None) => Ok(()),
-        }
-    }
-
-    // Which of the series that make a cell complete is not there, or does not reach past the cell's end.
-    fn lacking(&self, each: &BTreeMap<String, Vec<thalweg_core::Value>>, past_end: bool, cell: TimeRange) -> Option<String> {
-        for (field, values) in each {
-            for value in values {
-                let mut of_series = self
-                    .gathered
-                    .driving
-                    .iter()
-                    .filter(|file| (file.is_usable() || file.was_retired()) && file.fields.get(field) == Some(value));
-                let reaches = of_series.clone().any(|file| file.coverage.is_some_and(|c| c.end >= cell.end));
-                if of_series.next().is_none() {
-                    return Some(format!("nothing of {field} {value} is there for {cell}"));
-                }
-                if past_end && !reaches && !self.later_starts(field, value, cell.end) {
-                    return Some(format!("{field} {value} does not reach past {} yet", cell.end));
-                }
-            }
-        }
-        None
-    }
-
-    fn later_starts(&self, field: &str, value: &thalweg_core::Value, end: Timestamp) -> bool {
-        self.step.takes.iter().filter_map(|name| self.flow.products.get(name)).any(|product| {
-            let latest = self.now.checked_add(product.ahead).unwrap_or(Timestamp::MAX);
-            self.step.sources(&self.key.station).into_iter().any(|station| {
-                let newest = self.facts.newest_start(station, &product.name, &[(field, value)], latest);
-                newest.is_some_and(|start| start >= end)
-            })
-        })
-    }
-
     fn other_steps(&self) -> Result<(), Stop> {
         for name in self.step.needs.iter().chain(&self.step.after) {
             let Some(other) = self.flow.steps.get(name) else { continue };
             let needed = self.step.needs.contains(name);
-            for file in &self.gathered.driving {
+            for file in self.gathered.driving.iter().filter(|file| !file.is_revoked()) {
                 for key in super::touch::keys_of_file(other, file) {
                     let evaluation = evaluate(self.flow, &key, self.facts, Occasion::default());
                     let done = matches!(evaluation.there, There::Done | There::Partial | There::Retired);
                     if needed && !(done && evaluation.next == Next::Nothing) {
                         let text = format!("{name} is not done for {}: {} ({})", file.path, evaluation.next, evaluation.reason.text);
-                        let next = if evaluation.next == Next::Waiting { Next::Waiting } else { Next::Blocked };
+                        // What the other leaves out, this leaves out too; what it will do by itself is waited for.
+                        let next = match evaluation.next {
+                            Next::Skipped | Next::Quarantined => evaluation.next,
+                            Next::Blocked | Next::Failed => Next::Blocked,
+                            Next::Running | Next::Waiting | Next::Ready | Next::Nothing => Next::Waiting,
+                        };
                         return Err((next, Reason { code: "needs".into(), text, until: evaluation.reason.until }));
                     }
                     if matches!(evaluation.next, Next::Ready | Next::Running) {
@@ -374,8 +198,8 @@ impl Look<'_> {
                 None => Err((Next::Waiting, Reason::new("flag", format!("it starts when a flag {flag} appears")))),
             },
             When::Every { .. } | When::Cron { .. } => {
-                if due_round(self.step, &self.key.station, self.facts).is_some() {
-                    return Ok(());
+                if let Some(moment) = due_round(self.step, &self.key.station, self.facts) {
+                    return self.own_moment(moment);
                 }
                 let last = self.facts.round(&self.step.name, &self.key.station).last;
                 match next_moment(&self.step.when, last, self.now, &self.key.station) {
@@ -386,28 +210,47 @@ impl Look<'_> {
         }
     }
 
+    // A step that takes nothing has a key for each moment; one that was missed is made up by the newest.
+    fn own_moment(&self, due: Timestamp) -> Result<(), Stop> {
+        let own = self.key.cell.filter(|cell| self.step.takes.is_empty() && cell.start == cell.end).map(|cell| cell.start);
+        match own {
+            Some(own) if own < due => {
+                Err((Next::Skipped, Reason::new("missed_moment", format!("its moment {own} has passed: {due} makes up for it"))))
+            }
+            Some(own) if own > due => Err((Next::Waiting, Reason::until("moment", format!("it starts at {own}"), own))),
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses to remake something from fewer inputs than before; returns the inputs that count.
     fn nothing_poorer(&self, standing: &Standing) -> Result<Vec<UsedFile>, Stop> {
         let used = counting(self.step, &self.gathered, standing.last.as_ref());
         let Some(last) = &standing.last else { return Ok(used) };
-        let unavailable = last.inputs.iter().filter(|old| !old.product.is_empty()).find_map(|old| {
-            match find(&self.gathered, old) {
-                Some(file) if file.is_usable() || file.is_revoked() => None,
-                Some(file) => Some(file.path.to_string()),
-                None => Some(format!("{}({})", old.product, old.identity)),
-            }
-        });
-        match unavailable.filter(|_| !self.step.updates()) {
-            Some(path) => {
-                let because = standing.because.as_ref().map(|reason| reason.text.as_str()).unwrap_or_default();
-                let text = format!("{because}, but its input {path} is not there any more: it is not made from less than before");
-                Err((Next::Blocked, Reason::new("retired_input", text)))
-            }
-            None => Ok(used),
+        if self.step.updates() {
+            return Ok(used);
         }
+        let because = standing.because.as_ref().map(|reason| reason.text.as_str()).unwrap_or_default();
+        let counted = last.inputs.iter().filter(|old| {
+            !old.product.is_empty() && counts(self.step, &old.role) && !is_newest_role(self.step, &old.role)
+        });
+        for old in counted {
+            let found = find(&self.gathered, old);
+            let path = match found {
+                Some(file) if file.is_usable() || file.is_revoked() => continue,
+                Some(file) if file.state == FileState::Settling => return Err(self.unready(file)),
+                Some(file) => file.path.to_string(),
+                None => format!("{}({})", old.product, old.identity),
+            };
+            let text = format!("{because}, but its input {path} is not there any more: it is not made from less than before");
+            // What vanished may come back; what a rule removed does not.
+            let gone = found.is_some_and(|file| matches!(file.state, FileState::Gone { .. }));
+            let next = if gone { Next::Waiting } else { Next::Blocked };
+            return Err((next, Reason::new(if gone { "missing_input" } else { "retired_input" }, text)));
+        }
+        Ok(used)
     }
 
-    fn blocks(&self) -> Result<(), Stop> {
+    fn blocks(&self, standing: &Standing) -> Result<(), Stop> {
         let stations = std::iter::once(self.key.station.as_str())
             .chain(self.step.sources(&self.key.station))
             .chain(self.step.to.iter().map(String::as_str))
@@ -425,25 +268,30 @@ impl Look<'_> {
             return Err((Next::Blocked, Reason::new(&hold.kind, text)));
         }
         if !self.occasion.asked {
-            self.window()?;
+            self.window(standing)?;
         }
         Ok(())
     }
 
-    fn window(&self) -> Result<(), Stop> {
+    // Only keys that lie in the window are taken by themselves; besides, for `give_up`: gaps that lay in it when they were
+    // first seen and what was made without an input, and always what was made and is lost.
+    fn window(&self, standing: &Standing) -> Result<(), Stop> {
         let Some(window) = self.step.window else { return Ok(()) };
         let Some(span) = self.key.cell.or_else(|| span_of(&self.gathered.driving)) else { return Ok(()) };
-        let back = |length| self.now.checked_sub(length).unwrap_or(Timestamp::MIN);
-        if span.end > back(window) {
+        let before = |at: Timestamp, length| at.checked_sub(length).unwrap_or(Timestamp::MIN);
+        if span.end > before(self.now, window) || standing.there == There::Lost {
             return Ok(());
         }
-        let give_up = self.step.give_up.unwrap_or(GIVE_UP);
-        if self.facts.opened(self.key).is_some_and(|opened| opened > back(give_up)) {
+        let patience = before(self.now, self.step.give_up.unwrap_or(GIVE_UP));
+        let upgrade = standing.last.as_ref().is_some_and(|last| last.partial && last.ended > patience);
+        let seen_in_time =
+            self.facts.opened(self.key).is_some_and(|opened| opened > patience && span.end > before(opened, window));
+        if upgrade || seen_in_time {
             return Ok(());
         }
         if let Some(skip) = self.step.skip_back
-            && span.end > back(skip)
-            && !self.facts.made_since(&self.step.name, back(skip))
+            && span.end > before(self.now, skip)
+            && !self.facts.made_since(&self.step.name, before(self.now, window))
         {
             return Ok(());
         }
@@ -455,18 +303,8 @@ impl Look<'_> {
         let identity = identity_with(self.step, self.key, &used);
         let outputs = outputs(self.flow, self.step, self.key, &self.gathered, self.facts)
             .map_err(|why| (Next::Blocked, Reason::new("no_path", why)))?;
-        for output in &outputs {
-            let Some(path) = &output.path else { continue };
-            if let Some((step, key)) = self.facts.made_by(&output.station, path)
-                && !output.update
-                && (step != self.step.name || key != self.key.text())
-                && output.replaces.is_some()
-                && !matches!(self.step.does, Verb::Send | Verb::Fetch)
-            {
-                let text = format!("{path} at {} was already made by {step} {key}: two keys would make the same file", output.station);
-                return Err((Next::Blocked, Reason::new("conflict", text)));
-            }
-        }
+        let inputs = self.inputs();
+        self.free_paths(standing, &inputs, &outputs)?;
         let mut fields = fields_of(self.key, &self.gathered);
         if let [only] = outputs.as_slice() {
             for (name, value) in &only.fields {
@@ -481,7 +319,7 @@ impl Look<'_> {
             key: self.key.clone(),
             step_version: self.step.version,
             identity,
-            inputs: self.inputs(),
+            inputs,
             outputs,
             previous: Vec::new(),
             with_contributions: Vec::new(),
@@ -501,12 +339,47 @@ impl Look<'_> {
         Ok(task)
     }
 
+    // What stands at the paths of the outputs must be this key's own, or the very content that is to come there.
+    fn free_paths(&self, standing: &Standing, inputs: &[TaskInput], outputs: &[TaskOutput]) -> Result<(), Stop> {
+        let contents: BTreeSet<_> = inputs.iter().map(|input| input.hash).collect();
+        let carries = matches!(self.step.does, Verb::Send | Verb::Fetch | Verb::Copy | Verb::Link | Verb::Move);
+        for output in outputs {
+            let Some(path) = &output.path else { continue };
+            let conflict = |text| Err((Next::Blocked, Reason::new("conflict", text)));
+            let left = standing.last.iter().flat_map(|last| &last.outputs);
+            let standing_there = self.facts.file_at(&output.station, path);
+            if let Some(file) = standing_there
+                && matches!(file.state, FileState::Present | FileState::Settling)
+                && file.origin == Origin::Seen
+                && !left.clone().any(|left| left.station == output.station && left.path == *path && Some(left.hash) == file.hash)
+                && !(carries && file.hash.is_some_and(|hash| contents.contains(&hash)))
+            {
+                return conflict(format!(
+                    "{path} at {} was put there by something else and is not overwritten: adopt or remove it",
+                    output.station
+                ));
+            }
+            if let Some((step, key)) = self.facts.made_by(&output.station, path)
+                && !output.update
+                && (step != self.step.name || key != self.key.text())
+                && output.replaces.is_some()
+                && !matches!(self.step.does, Verb::Send | Verb::Fetch)
+            {
+                return conflict(format!(
+                    "{path} at {} was already made by {step} {key}: two keys would make the same file",
+                    output.station
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn inputs(&self) -> Vec<TaskInput> {
         let mut inputs = Vec::new();
         let roles = self.gathered.roles.iter().map(|(role, files)| (role.as_str(), files));
         for (role, files) in std::iter::once(("", &self.gathered.driving)).chain(roles) {
             for file in files.iter().filter(|file| file.is_usable()) {
-                inputs.extend(input_of(role, file, super::standing::counts(self.step, role)));
+                inputs.extend(input_of(role, file, counts(self.step, role)));
             }
         }
         for (role, (path, hash)) in &self.gathered.settings {
@@ -521,101 +394,10 @@ impl Look<'_> {
                 coverage: None,
                 fields: thalweg_core::Fields::new(),
                 new: true,
-                counts: super::standing::counts(self.step, role),
+                counts: counts(self.step, role),
             }));
         }
         inputs
-    }
-
-    /// Says what an `update` step works on from, or what it must take in to build its outputs afresh.
-    fn update(&self, standing: &Standing, task: &mut Task) -> Result<(), Stop> {
-        let own = self.key.text();
-        let mut stations_files = Vec::new();
-        for output in &task.outputs {
-            if let Some(path) = &output.path {
-                stations_files.extend(self.facts.file_at(&output.station, path));
-            }
-        }
-        for left in standing.last.iter().flat_map(|last| &last.outputs) {
-            stations_files.extend(self.facts.file_at(&left.station, &left.path));
-        }
-        stations_files.sort_by(|a, b| (&a.station, &a.path).cmp(&(&b.station, &b.path)));
-        stations_files.dedup_by(|a, b| a.station == b.station && a.path == b.path);
-        for file in stations_files {
-            let Some(hash) = file.hash else { continue };
-            let contributions = self.facts.contributions(&file.product, &file.identity, &hash);
-            let others: Vec<_> = contributions.into_iter().filter(|c| !(c.step == self.step.name && c.key == own)).collect();
-            let own_part_outdated = standing.there != There::None;
-            let same_version = others.iter().all(|c| c.step_version == self.step.version);
-            let revoked = others.iter().any(|c| c.inputs.iter().any(|used| self.is_revoked(used)));
-            if file.is_usable() && !own_part_outdated && same_version && !revoked {
-                task.with_contributions.extend(others);
-                task.previous.push(Previous { file });
-                continue;
-            }
-            // Afresh: from all contributors whose inputs still stand.
-            let mut all = Vec::new();
-            let mut unavailable = None;
-            for contribution in others.iter().filter(|c| !c.inputs.iter().any(|used| self.is_revoked(used))) {
-                for used in &contribution.inputs {
-                    match self.current(used) {
-                        Some(found) => all.push(found),
-                        None => unavailable = Some(format!("{}({})", used.product, used.identity)),
-                    }
-                }
-            }
-            match unavailable {
-                Some(_) if file.is_usable() => {
-                    task.with_contributions.extend(others);
-                    task.previous.push(Previous { file });
-                }
-                Some(what) => {
-                    let text = format!("{} cannot be built afresh: {what} is not there any more", file.path);
-                    return Err((Next::Blocked, Reason::new("retired_input", text)));
-                }
-                None => {
-                    for found in &all {
-                        let known = task.inputs.iter().any(|i| i.product == found.product && i.identity == found.identity);
-                        if !known {
-                            task.inputs.extend(input_of("", found, false));
-                        }
-                    }
-                    task.with_contributions.extend(others.into_iter().filter_map(|mut c| {
-                        if c.inputs.iter().any(|used| self.is_revoked(used)) {
-                            return None;
-                        }
-                        for used in &mut c.inputs {
-                            if let Some(hash) = self.current(used).and_then(|file| file.hash) {
-                                used.hash = hash;
-                            }
-                        }
-                        c.step_version = self.step.version;
-                        c.identity = super::task::identity(
-                            &c.step,
-                            &c.key,
-                            self.step.version,
-                            c.inputs.iter().filter(|u| super::standing::counts(self.step, &u.role)).map(|u| (u.role.as_str(), &u.hash)),
-                        );
-                        Some(c)
-                    }));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn is_revoked(&self, used: &UsedFile) -> bool {
-        self.files_named(used).iter().any(FileFact::is_revoked)
-    }
-
-    fn current(&self, used: &UsedFile) -> Option<FileFact> {
-        self.files_named(used).into_iter().find(FileFact::is_usable)
-    }
-
-    fn files_named(&self, used: &UsedFile) -> Vec<FileFact> {
-        let stations =
-            if used.role.is_empty() { self.step.sources(&self.key.station) } else { self.role_stations(&used.role) };
-        stations.into_iter().flat_map(|station| self.facts.files_of(station, &used.product, &used.identity)).collect()
     }
 
     fn failed_before(&self, task: &Task) -> Result<(), Stop> {
@@ -634,7 +416,7 @@ impl Look<'_> {
     }
 }
 
-fn input_of(role: &str, file: &FileFact, counts: bool) -> Option<TaskInput> {
+pub(super) fn input_of(role: &str, file: &FileFact, counts: bool) -> Option<TaskInput> {
     Some(TaskInput {
         role: role.to_owned(),
         product: file.product.clone(),
@@ -650,24 +432,9 @@ fn input_of(role: &str, file: &FileFact, counts: bool) -> Option<TaskInput> {
     })
 }
 
-fn first_gap(files: &[&FileFact], cell: TimeRange) -> Option<TimeRange> {
-    let mut reached = cell.start;
-    let mut spans: Vec<TimeRange> = files.iter().filter_map(|file| file.coverage).collect();
-    spans.sort();
-    for span in spans {
-        if span.start > reached {
-            break;
-        }
-        reached = reached.max(span.end);
-    }
-    (reached < cell.end).then(|| TimeRange::new(reached, cell.end))
-}
-
-/// Returns why this program does not carry a step out, if so.
+/// Returns why this program does not carry a step out, if so: what is only noted is carried out all the same.
 pub(crate) fn unsupported(flow: &Flow, step: &Step) -> Option<String> {
-    if step.executor == Executor::Slurm {
-        return Some("nothing hands steps to Slurm: leave `executor` out to run it here".into());
-    }
     let place = format!("steps.{}", step.name);
-    flow.notes.iter().find(|note| note.place == place).map(|note| note.message.clone())
+    let cannot = |note: &&crate::Note| note.place == place && note.message.contains("cannot carry it out");
+    flow.notes.iter().find(cannot).map(|note| note.message.clone())
 }

@@ -35,6 +35,9 @@ pub(crate) fn gather(flow: &Flow, step: &Step, key: &KeyId, facts: &dyn Facts) -
             }
         }
     }
+    if key.driving.is_some() {
+        driving = of_best_station(driving);
+    }
     driving.sort_by(|a, b| (a.coverage, &a.path).cmp(&(b.coverage, &b.path)));
     let mut gathered = Gathered { driving, ..Gathered::default() };
     for (role, with) in &step.with {
@@ -55,6 +58,20 @@ pub(crate) fn gather(flow: &Flow, step: &Step, key: &KeyId, facts: &dyn Facts) -
         }
     }
     gathered
+}
+
+// The same file at several sources is taken from one: where it is whole, which is where it is longest. One that was
+// removed there after use still counts, so that a shorter copy elsewhere never takes its place.
+fn of_best_station(files: Vec<FileFact>) -> Vec<FileFact> {
+    let rank = |file: &FileFact| (file.is_usable() || file.was_retired(), !file.is_revoked(), file.size, file.is_usable());
+    let mut best: Option<&FileFact> = None;
+    for file in &files {
+        if best.is_none_or(|best| rank(file) > rank(best)) {
+            best = Some(file);
+        }
+    }
+    let Some(station) = best.map(|best| best.station.clone()) else { return files };
+    files.into_iter().filter(|file| file.station == station).collect()
 }
 
 fn of_cell(
@@ -122,26 +139,15 @@ fn of_role(
 ) -> Vec<FileFact> {
     let stations: Vec<&str> =
         if from.is_empty() { vec![key.station.as_str()] } else { from.iter().map(String::as_str).collect() };
-    let names = Names { flow, key: Some(key), driving: &gathered.driving, roles: &gathered.roles, now: facts.now() };
-    let wanted: Vec<(String, Value)> = match on {
-        Match::Fields(fields) => fields
-            .iter()
-            .filter_map(|name| Some((name.clone(), value_of_key(flow, key, &gathered.driving, product, name)?)))
-            .collect(),
-        Match::Computed(exprs) => exprs
-            .iter()
-            .filter_map(|(name, expr)| Some((name.clone(), expr.value(&names).ok()??)))
-            .collect(),
-        Match::Overlap | Match::Newest => Vec::new(),
+    let wanted: Vec<Vec<(String, Value)>> = match on {
+        Match::Fields(names) => wanted_fields(key, &gathered.driving, product, names),
+        Match::Computed(exprs) => {
+            let names = Names { flow, key: Some(key), driving: &gathered.driving, roles: &gathered.roles, now: facts.now() };
+            let values = exprs.iter().map(|(name, expr)| Some((name.clone(), expr.value(&names).ok()??)));
+            values.collect::<Option<Vec<_>>>().into_iter().collect()
+        }
+        Match::Overlap | Match::Newest => vec![Vec::new()],
     };
-    let complete = match on {
-        Match::Fields(fields) => wanted.len() == fields.len(),
-        Match::Computed(exprs) => wanted.len() == exprs.len(),
-        _ => true,
-    };
-    if !complete {
-        return Vec::new();
-    }
     let span = key.cell.or_else(|| super::evaluate::span_of(&gathered.driving));
     let overlapping = if matches!(on, Match::Overlap) { span } else { None };
     if matches!(on, Match::Overlap) && overlapping.is_none() {
@@ -149,13 +155,15 @@ fn of_role(
     }
     let mut files = Vec::new();
     for station in stations {
-        let query = FileQuery {
-            station: Some(station),
-            product: &product.name,
-            fields: wanted.iter().map(|(name, value)| (name.as_str(), value)).collect(),
-            overlapping,
-        };
-        files.extend(facts.files(&query));
+        for fields in &wanted {
+            let query = FileQuery {
+                station: Some(station),
+                product: &product.name,
+                fields: fields.iter().map(|(name, value)| (name.as_str(), value)).collect(),
+                overlapping,
+            };
+            files.extend(facts.files(&query));
+        }
     }
     files.retain(|file| super::suspect(product, file.coverage.map(|c| c.start), facts.now()).is_none());
     let mut files = newest_version(flow, files);
@@ -167,19 +175,30 @@ fn of_role(
     files
 }
 
-// The value of a key's field as a field of `product`: a field of the key or of its driving files, or the start of
-// the cell where `product` knows the time by that name.
-fn value_of_key(flow: &Flow, key: &KeyId, driving: &[FileFact], product: &Product, name: &str) -> Option<Value> {
-    if let Some(value) = key.fields.get(name) {
-        return Some(value.clone());
+// The values that files of `product` must have in these fields to belong to the key: those of the key, the start of its
+// cell where `product` knows the time by that name, or those of its driving files; where these differ, each of them.
+fn wanted_fields(key: &KeyId, driving: &[FileFact], product: &Product, names: &[String]) -> Vec<Vec<(String, Value)>> {
+    let of_key = |name: &String| {
+        let kind = product.types.get(name);
+        let of_cell = || {
+            let kind = kind?;
+            let start = key.cell?.start;
+            value_at(kind, start).filter(|value| time_of(kind, value) == Some(start))
+        };
+        key.fields.get(name).cloned().or_else(of_cell)
+    };
+    let mut all: Vec<Vec<(String, Value)>> = Vec::new();
+    let of_file = |file: Option<&FileFact>| {
+        let value = |name: &String| of_key(name).or_else(|| file?.fields.get(name).cloned());
+        names.iter().map(|name| Some((name.clone(), value(name)?))).collect::<Option<Vec<_>>>()
+    };
+    let files = driving.iter().filter(|file| !file.is_revoked()).map(Some);
+    for wanted in files.chain(driving.is_empty().then_some(None)).filter_map(of_file) {
+        if !all.contains(&wanted) {
+            all.push(wanted);
+        }
     }
-    if let Some(value) = driving.first().and_then(|file| file.fields.get(name)) {
-        return Some(value.clone());
-    }
-    let kind = product.types.get(name)?;
-    let start = key.cell?.start;
-    let _ = flow;
-    kind.is_time().then(|| value_at(kind, start)).flatten().filter(|value| time_of(kind, value) == Some(start))
+    all
 }
 
 /// Returns an instant as a value of a time-like field type.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use thalweg_core::expr::{ExprEnv, Lookup, Name, Predicate};
-use thalweg_core::{ContentHash, RelPath, Timestamp};
+use thalweg_core::{ContentHash, RelPath, TimeRange, Timestamp};
 
 use super::family::in_words;
 use super::reason::{Next, Reason, There};
@@ -62,7 +62,7 @@ pub fn may_delete(flow: &Flow, keep: &Keep, file: &FileFact, facts: &dyn Facts) 
         return Err(Reason::until("too_young", text, until));
     }
     still_to_take(flow, file, facts)?;
-    among_newest(keep, file, facts)?;
+    among_newest(flow, keep, file, facts)?;
     let mut proofs = BTreeSet::new();
     for condition in &keep.only_if {
         let verdict = condition.eval(&names).map_err(|error| Reason::new("condition_error", error.to_string()))?;
@@ -89,7 +89,7 @@ fn still_to_take(flow: &Flow, file: &FileFact, facts: &dyn Facts) -> Result<(), 
         }
         let evaluation = evaluate(flow, &key, facts, Occasion::default());
         let by_itself = !matches!(evaluation.reason.code.as_str(), "asked" | "window");
-        if !evaluation.next.is_finished() && by_itself {
+        if !evaluation.next.is_finished() && by_itself && belongs(flow, step, &key, file, facts) {
             let text = format!("{} has still to take it: {} ({})", step.name, evaluation.next, evaluation.reason.text);
             return Err(Reason { code: "still_to_take".into(), text, until: evaluation.reason.until });
         }
@@ -97,19 +97,32 @@ fn still_to_take(flow: &Flow, file: &FileFact, facts: &dyn Facts) -> Result<(), 
     Ok(())
 }
 
-fn among_newest(keep: &Keep, file: &FileFact, facts: &dyn Facts) -> Result<(), Reason> {
+// A file wakes keys to which it does not belong, such as that of the cell before its own.
+fn belongs(flow: &Flow, step: &crate::Step, key: &super::KeyId, file: &FileFact, facts: &dyn Facts) -> bool {
+    let gathered = super::gather::gather(flow, step, key, facts);
+    let mut files = gathered.driving.iter().chain(gathered.roles.values().flatten());
+    files.any(|other| other.station == file.station && other.path == file.path)
+}
+
+fn among_newest(flow: &Flow, keep: &Keep, file: &FileFact, facts: &dyn Facts) -> Result<(), Reason> {
     let Some(newest) = &keep.keep_newest else { return Ok(()) };
     let query = FileQuery {
         station: Some(&file.station),
         product: &file.product,
         fields: newest.per.iter().filter_map(|name| Some((name.as_str(), file.fields.get(name)?))).collect(),
-        overlapping: None,
+        overlapping: file.coverage.map(|c| TimeRange::new(c.start, Timestamp::MAX)),
     };
     let start = |file: &FileFact| (file.coverage.map(|c| c.start), file.path.clone());
+    // A file whose time cannot be believed is never anyone's newest.
+    let believed = |other: &FileFact| {
+        let product = flow.products.get(&other.product);
+        product.is_none_or(|product| suspect(product, other.coverage.map(|c| c.start), facts.now()).is_none())
+    };
     let later = facts
         .files(&query)
         .iter()
         .filter(|other| matches!(other.state, FileState::Present | FileState::Settling) && start(other) > start(file))
+        .filter(|other| believed(other))
         .count();
     if u64::try_from(later).unwrap_or(u64::MAX) < newest.count {
         let text = format!("it is among the newest {} that stay", newest.count);

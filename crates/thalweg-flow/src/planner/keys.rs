@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use thalweg_core::{Fields, TimeRange};
 
-use super::touch::{keys_of_file, products_of};
+use super::touch::{believed_keys_of_file, products_of};
 use super::{Facts, FileQuery, KeyId};
-use crate::{Flow, Step};
+use crate::{Flow, Step, When};
 
 /// The most cells of a grid that one question may open up.
 const CELLS: usize = 100_000;
@@ -21,32 +21,35 @@ pub fn keys_of_step(flow: &Flow, step: &Step, span: Option<TimeRange>, facts: &d
             for station in step.sources(at) {
                 let query = FileQuery { station: Some(station), product, fields: Vec::new(), overlapping: span };
                 for file in facts.files(&query) {
-                    keys.extend(keys_of_file(step, &file).into_iter().filter(|key| key.station == *at));
+                    keys.extend(believed_keys_of_file(flow, step, &file, facts).into_iter().filter(|key| key.station == *at));
                 }
             }
         }
         if step.takes.is_empty() {
-            keys.extend(timer_key(step, at, facts));
+            keys.extend(timer_keys(step, at, facts));
         }
     }
     if let Some(span) = span {
         keys.retain(|key| key.cell.is_none_or(|cell| cell.overlaps(&span)));
     }
-    let _ = flow;
     keys
 }
 
-/// Returns the key of the present moment of a step that takes nothing.
+/// Returns the key of the present moment of a step that takes nothing: the first, where `each` multiplies it.
 pub fn timer_key(step: &Step, at: &str, facts: &dyn Facts) -> Option<KeyId> {
+    timer_keys(step, at, facts).into_iter().next()
+}
+
+/// Returns the keys of the present moment of a step that takes nothing, one for each value of `each`.
+pub fn timer_keys(step: &Step, at: &str, facts: &dyn Facts) -> Vec<KeyId> {
     let moment = super::due_round(step, at, facts)
-        .or_else(|| super::next_moment(&step.when, facts.round(&step.name, at).last, facts.now(), at))?;
-    Some(KeyId {
-        step: step.name.clone(),
-        station: at.to_owned(),
-        cell: Some(TimeRange::new(moment, moment)),
-        fields: Fields::new(),
-        driving: None,
-    })
+        .or_else(|| super::next_moment(&step.when, facts.round(&step.name, at).last, facts.now(), at));
+    moment.map(|moment| without_driving(step, at, TimeRange::new(moment, moment))).unwrap_or_default()
+}
+
+fn without_driving(step: &Step, at: &str, cell: TimeRange) -> Vec<KeyId> {
+    let key = |fields| KeyId { step: step.name.clone(), station: at.to_owned(), cell: Some(cell), fields, driving: None };
+    products_of(&step.each).into_iter().map(key).collect()
 }
 
 /// Returns the keys of a step in a span that its grid has, whether driving files exist or not.
@@ -54,7 +57,13 @@ pub fn timer_key(step: &Step, at: &str, facts: &dyn Facts) -> Option<KeyId> {
 /// Tuples of fields come from the files that exist; a grid with fields of which no file is known has no keys.
 pub fn cells_of_step(flow: &Flow, step: &Step, span: TimeRange, facts: &dyn Facts) -> BTreeSet<KeyId> {
     let mut keys = keys_of_step(flow, step, Some(span), facts);
-    let Some(per) = &step.per else { return keys };
+    let Some(per) = &step.per else {
+        // Without files, grid and timer the span that is asked for is what it is about.
+        if step.takes.is_empty() && matches!(step.when, When::Asked) {
+            keys.extend(step.at.iter().flat_map(|at| without_driving(step, at, span)));
+        }
+        return keys;
+    };
     let Some(grid) = &per.grid else { return keys };
     let mut tuples: BTreeSet<(String, Fields)> = BTreeSet::new();
     for at in &step.at {

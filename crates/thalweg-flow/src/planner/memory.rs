@@ -40,6 +40,9 @@ pub struct MemoryFacts {
     pub events: BTreeSet<String>,
     /// Open keys.
     pub open: Vec<KeyId>,
+    /// All keys ever looked at, by step and key text.
+    #[serde(default)]
+    pub keys: BTreeMap<String, KeyId>,
     /// Stations out of reach and why.
     pub out_of_reach: BTreeMap<String, String>,
 }
@@ -131,7 +134,8 @@ impl Facts for MemoryFacts {
     }
 
     fn key_named(&self, step: &str, text: &str) -> Option<KeyId> {
-        self.open.iter().find(|key| key.step == step && key.text() == text).cloned()
+        let open = || self.open.iter().find(|key| key.step == step && key.text() == text);
+        self.keys.get(&format!("{step} {text}")).or_else(open).cloned()
     }
 
     fn contributions(&self, product: &str, identity: &str, hash: &ContentHash) -> Vec<Contribution> {
@@ -165,14 +169,15 @@ impl Facts for MemoryFacts {
     }
 
     fn derived(&self, from: &FileFact, product: &str) -> Vec<UsedFile> {
-        let mut known: BTreeSet<(String, String)> = BTreeSet::from([(from.product.clone(), from.identity.clone())]);
+        let Some(hash) = from.hash else { return Vec::new() };
+        let mut known = BTreeSet::from([(from.product.clone(), from.identity.clone(), hash)]);
         let mut found = BTreeSet::new();
         loop {
             let before = known.len();
             for run in self.done.values() {
-                if run.inputs.iter().any(|i| known.contains(&(i.product.clone(), i.identity.clone()))) {
+                if run.inputs.iter().any(|i| known.contains(&(i.product.clone(), i.identity.clone(), i.hash))) {
                     for output in &run.outputs {
-                        known.insert((output.product.clone(), output.identity.clone()));
+                        known.insert((output.product.clone(), output.identity.clone(), output.hash));
                         if output.product == product {
                             found.insert(UsedFile {
                                 role: String::new(),

@@ -24,7 +24,9 @@ mod standing;
 mod task;
 mod touch;
 mod trigger;
+mod update;
 mod verdict;
+mod wait;
 
 pub use evaluate::{Occasion, evaluate};
 pub use facts::{

@@ -5,8 +5,8 @@ use thalweg_core::ContentHash;
 use super::gather::Gathered;
 use super::reason::{Reason, There};
 use super::task::identity;
-use super::{Contribution, DoneRun, Facts, FileFact, FileState, KeyId, LeftFile, Origin, UsedFile};
-use crate::{Flow, Late, Step};
+use super::{DoneRun, Facts, FileFact, FileState, KeyId, LeftFile, Origin, UsedFile};
+use crate::{Complete, Flow, Late, Match, Step, Verb, WithWhat};
 
 /// What is there for a key and why.
 pub(crate) struct Standing {
@@ -20,6 +20,11 @@ pub(crate) struct Standing {
 /// Tells if a role's files are part of the identity.
 pub(crate) fn counts(step: &Step, role: &str) -> bool {
     role.is_empty() || step.with.get(role).is_none_or(|with| with.late == Late::Upgrade)
+}
+
+/// Tells if a role is looked up as the newest of its product: another one in its place is no loss.
+pub(crate) fn is_newest_role(step: &Step, role: &str) -> bool {
+    matches!(step.with.get(role).map(|with| &with.what), Some(WithWhat::Product { on: Match::Newest, .. }))
 }
 
 /// Returns the counting inputs that are usable now, and those that are retired but were used last time.
@@ -52,7 +57,7 @@ pub(crate) fn counting(step: &Step, gathered: &Gathered, last: Option<&DoneRun>)
     // What was used last time and is not even listed any more counts on as it was.
     for old in last.iter().flat_map(|last| &last.inputs) {
         let known = find(gathered, old).is_some() || gathered.settings.contains_key(&old.role);
-        if !known && counts(step, &old.role) {
+        if !known && counts(step, &old.role) && !is_newest_role(step, &old.role) {
             used.push(old.clone());
         }
     }
@@ -74,6 +79,11 @@ fn before<'a>(last: &'a DoneRun, role: &str, file: &FileFact) -> Option<&'a Used
     last.inputs.iter().find(|used| used.role == role && used.product == file.product && used.identity == file.identity)
 }
 
+/// Tells if a run used a file in a role, in whatever version.
+pub(crate) fn used_before(last: &DoneRun, role: &str, file: &FileFact) -> bool {
+    before(last, role, file).is_some()
+}
+
 /// Finds the file that a run used among a key's files.
 pub(crate) fn find<'a>(gathered: &'a Gathered, used: &UsedFile) -> Option<&'a FileFact> {
     let files = if used.role.is_empty() { Some(&gathered.driving) } else { gathered.roles.get(&used.role) };
@@ -93,14 +103,28 @@ pub(crate) fn standing(
     let Some(last) = facts.last_done(key) else {
         return Standing { there: There::None, because: None, last: None, conflict: None };
     };
-    let (there, because, conflict) = match stale(step, gathered, &last, rebuild) {
-        Some(reason) => (There::Stale, Some(reason), None),
-        None => of_outputs(flow, step, key, &last, facts),
+    let (there, because, conflict) = if step.updates() {
+        super::update::standing_of_update(flow, step, key, gathered, &last, facts, rebuild)
+    } else {
+        let stale = stale(step, gathered, &last, rebuild);
+        let outputs = of_outputs(step, &last, facts);
+        match (stale, outputs) {
+            (Some(reason), (There::Retired, because, _)) if !revives(step, &reason) => (There::Retired, because, None),
+            (Some(reason), (_, _, None)) => (There::Stale, Some(reason), None),
+            (_, outputs) => outputs,
+        }
     };
     Standing { there, because, last: Some(last), conflict }
 }
 
-fn stale(step: &Step, gathered: &Gathered, last: &DoneRun, rebuild: bool) -> Option<Reason> {
+// What a rule removed stays removed, whatever comes later; but a content that was never sent or copied is another file.
+fn revives(step: &Step, reason: &Reason) -> bool {
+    let carries = matches!(step.does, Verb::Send | Verb::Fetch | Verb::Copy | Verb::Link | Verb::Move);
+    reason.code == "rebuild" || (carries && matches!(reason.code.as_str(), "changed_input" | "new_input"))
+}
+
+/// Returns why what is there would be made otherwise now.
+pub(crate) fn stale(step: &Step, gathered: &Gathered, last: &DoneRun, rebuild: bool) -> Option<Reason> {
     if rebuild {
         return Some(Reason::new("rebuild", "it was asked to be made again"));
     }
@@ -120,7 +144,7 @@ fn stale(step: &Step, gathered: &Gathered, last: &DoneRun, rebuild: bool) -> Opt
             Some(file) if file.is_revoked() => {
                 return Some(Reason::new("revoked_input", format!("its input {} was put aside", file.path)));
             }
-            Some(file) if file.is_usable() && file.hash != Some(old.hash) => {
+            Some(file) if file.is_usable() && file.hash != Some(old.hash) && !edited_by(step, last, file) => {
                 return Some(Reason::new("changed_input", format!("its input {} has changed since", file.path)));
             }
             _ => {}
@@ -128,6 +152,7 @@ fn stale(step: &Step, gathered: &Gathered, last: &DoneRun, rebuild: bool) -> Opt
     }
     let roles = gathered.roles.iter().map(|(role, files)| (role.as_str(), files));
     for (role, files) in std::iter::once(("", &gathered.driving)).chain(roles) {
+        // Another newest one in the place of the one that was used is a change of it.
         let new = files.iter().find(|file| counts(step, role) && file.is_usable() && before(last, role, file).is_none());
         if let Some(file) = new {
             return Some(Reason::new("new_input", format!("{} has come since", file.path)));
@@ -136,98 +161,103 @@ fn stale(step: &Step, gathered: &Gathered, last: &DoneRun, rebuild: bool) -> Opt
     None
 }
 
-fn of_outputs(
-    flow: &Flow,
-    step: &Step,
-    key: &KeyId,
-    last: &DoneRun,
-    facts: &dyn Facts,
-) -> (There, Option<Reason>, Option<String>) {
+// A step that edits leaves its own input in a new version: that is no news to it.
+fn edited_by(step: &Step, last: &DoneRun, file: &FileFact) -> bool {
+    step.edits
+        && last.outputs.iter().any(|left| {
+            left.station == file.station
+                && left.product == file.product
+                && left.identity == file.identity
+                && Some(left.hash) == file.hash
+        })
+}
+
+type There3 = (There, Option<Reason>, Option<String>);
+
+/// What became of one output.
+pub(crate) enum Fate {
+    Present,
+    Retired(Reason),
+    Lost(Reason),
+    Conflict(String),
+}
+
+/// Returns what became of an output. A step may have given it another name since.
+pub(crate) fn fate(output: &LeftFile, facts: &dyn Facts) -> Fate {
+    let (path, station) = (&output.path, &output.station);
+    let foreign = || Fate::Conflict(format!("{path} at {station} was changed by something else"));
+    let file = facts.file_at(station, path).filter(|file| file.product == output.product);
+    let state = file.as_ref().map(|file| &file.state);
+    if !matches!(state, Some(FileState::Present | FileState::Settling)) {
+        let renamed = facts.files_of(station, &output.product, &output.identity);
+        if renamed.iter().any(|other| other.is_usable() && other.origin != Origin::Seen) {
+            return Fate::Present;
+        }
+    }
+    match file {
+        Some(file) if file.is_usable() && file.hash == Some(output.hash) => Fate::Present,
+        Some(FileFact { state: FileState::Present | FileState::Settling, origin: Origin::Seen, .. }) => foreign(),
+        Some(FileFact { state: FileState::Present | FileState::Settling, .. }) => Fate::Present,
+        Some(FileFact { state: FileState::Retired { by, at }, .. }) => {
+            Fate::Retired(Reason::new("retired", format!("{path} at {station} was removed by {by} at {at}")))
+        }
+        Some(FileFact { state: FileState::Taken, .. }) => {
+            Fate::Retired(Reason::new("taken", format!("{path} was taken away from {station}")))
+        }
+        Some(FileFact { state: FileState::Quarantined { why }, .. }) => {
+            Fate::Retired(Reason::new("quarantined_output", format!("{path} at {station} was put aside: {why}")))
+        }
+        Some(FileFact { state: FileState::Withdrawn, .. }) => {
+            Fate::Retired(Reason::new("withdrawn_output", format!("{path} at {station} was withdrawn")))
+        }
+        Some(FileFact { state: FileState::Gone { .. }, .. }) | None => {
+            Fate::Lost(Reason::new("lost", format!("{path} at {station} is gone without a rule")))
+        }
+    }
+}
+
+fn of_outputs(step: &Step, last: &DoneRun, facts: &dyn Facts) -> There3 {
     let mut retired = None;
+    let mut lost = None;
     let mut present = last.outputs.is_empty();
     for output in &last.outputs {
-        match facts.file_at(&output.station, &output.path) {
-            Some(file) if file.is_usable() && file.hash == Some(output.hash) => present = true,
-            Some(file) if file.is_usable() => {
-                present = true;
-                if file.origin == Origin::Seen {
-                    let text = format!("{} at {} was changed by something else", output.path, output.station);
-                    return (There::Done, None, Some(text));
-                }
-            }
-            Some(FileFact { state: FileState::Retired { by, at }, .. }) => {
-                retired = Some(Reason::new("retired", format!("{} was removed by {by} at {at}", output.path)));
-            }
-            Some(FileFact { state: FileState::Taken, .. }) => {
-                retired = Some(Reason::new("taken", format!("{} was taken away from {}", output.path, output.station)));
-            }
-            Some(FileFact { state: FileState::Quarantined { why }, .. }) => {
-                retired = Some(Reason::new("quarantined_output", format!("{} was put aside: {why}", output.path)));
-            }
-            Some(FileFact { state: FileState::Withdrawn, .. }) => {
-                retired = Some(Reason::new("withdrawn_output", format!("{} was withdrawn", output.path)));
-            }
-            Some(FileFact { state: FileState::Settling, origin: Origin::Seen, .. }) => {
-                let text = format!("{} at {} was changed by something else", output.path, output.station);
-                return (There::Done, None, Some(text));
-            }
-            Some(FileFact { state: FileState::Present | FileState::Settling, .. }) => present = true,
-            Some(FileFact { state: FileState::Gone { .. }, .. }) | None => {
-                let text = format!("{} at {} is gone without a rule", output.path, output.station);
-                return (There::Lost, Some(Reason::new("lost", text)), None);
-            }
+        match fate(output, facts) {
+            Fate::Present => present = true,
+            Fate::Conflict(text) => return (There::Done, None, Some(text)),
+            Fate::Retired(reason) => retired = Some(reason),
+            Fate::Lost(reason) => lost = Some(reason),
         }
     }
-    if step.updates() && let Some(reason) = outdated_contribution(flow, step, key, last, facts) {
-        return (There::Stale, Some(reason), None);
-    }
-    if last.partial {
-        let text = format!("made without {}", last.awaited.join(", "));
-        return (There::Partial, Some(Reason::new("partial", text)), None);
-    }
-    match retired {
-        Some(reason) if !present => (There::Retired, Some(reason), None),
-        _ => (There::Done, None, None),
+    match (lost, retired) {
+        (Some(reason), _) => (There::Lost, Some(reason), None),
+        (None, Some(reason)) if !present => (There::Retired, Some(reason), None),
+        _ => done_or_partial(step, last),
     }
 }
 
-/// Returns the contributions in the present version of an output, or of its last one if it is gone.
-pub(crate) fn contributions_at(output: &LeftFile, facts: &dyn Facts) -> Vec<Contribution> {
-    let hash = facts.file_at(&output.station, &output.path).and_then(|file| file.hash).unwrap_or(output.hash);
-    facts.contributions(&output.product, &output.identity, &hash)
-}
-
-// An `update` product is as it should be when this key's contribution is in it, and no contribution in it was revoked
-// or has changed.
-fn outdated_contribution(
-    flow: &Flow,
-    step: &Step,
-    key: &KeyId,
-    last: &DoneRun,
-    facts: &dyn Facts,
-) -> Option<Reason> {
-    let text = key.text();
-    for output in &last.outputs {
-        let Some(file) = facts.file_at(&output.station, &output.path).filter(FileFact::is_usable) else { continue };
-        let contributions = contributions_at(output, facts);
-        if !contributions.iter().any(|c| c.step == step.name && c.key == text && c.identity == last.identity) {
-            let why = format!("its part is not in the present {}", file.path);
-            return Some(Reason::new("not_contributed", why));
-        }
-        for contribution in contributions.iter().filter(|c| c.step == step.name && c.key != text) {
-            if let Some(revoked) = contribution.inputs.iter().find_map(|used| revoked(flow, step, key, used, facts)) {
-                let why = format!("{} holds a part from {revoked}, which was put aside", file.path);
-                return Some(Reason::new("revoked_input", why));
-            }
-        }
+/// Returns that it is done, or partial while something it went on without may still come.
+pub(crate) fn done_or_partial(step: &Step, last: &DoneRun) -> There3 {
+    if !last.partial {
+        return (There::Done, None, None);
     }
-    None
+    // What the flow does not ask for any more will not come.
+    let awaited: Vec<&str> = last.awaited.iter().map(String::as_str).filter(|name| expected(step, name)).collect();
+    if awaited.is_empty() && !last.awaited.is_empty() {
+        return (There::Done, None, None);
+    }
+    let until = step.window.and(step.give_up).and_then(|give_up| last.ended.checked_add(give_up).ok());
+    let text = match until {
+        Some(until) => format!("made without {}, awaited until {until}", awaited.join(", ")),
+        None => format!("made without {}", awaited.join(", ")),
+    };
+    (There::Partial, Some(Reason::new("partial", text)), None)
 }
 
-fn revoked(_flow: &Flow, step: &Step, key: &KeyId, used: &UsedFile, facts: &dyn Facts) -> Option<String> {
-    step.sources(&key.station)
-        .into_iter()
-        .flat_map(|station| facts.files_of(station, &used.product, &used.identity))
-        .find(FileFact::is_revoked)
-        .map(|file| file.path.to_string())
+fn expected(step: &Step, name: &str) -> bool {
+    match (&step.complete, name.split_once('=')) {
+        (Complete::Each { each, .. }, Some((field, value))) => {
+            each.get(field).is_none_or(|values| values.iter().any(|v| v.to_string() == value))
+        }
+        _ => true,
+    }
 }

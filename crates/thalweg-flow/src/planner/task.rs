@@ -30,7 +30,7 @@ pub struct TaskInput {
     pub fields: Fields,
     /// An `update` step works it in now.
     pub new: bool,
-    /// It counts for the identity.
+    /// It counts for the identity. A driving file that does not is another key's part of an `update`.
     pub counts: bool,
 }
 
@@ -92,11 +92,13 @@ pub struct Task {
 }
 
 impl Task {
-    /// Returns the inputs as a run records them.
+    /// Returns the inputs as a run records them: those of the key itself. What an `update` takes in for other keys, to
+    /// build its output afresh, is recorded as their contributions.
     pub fn used(&self) -> Vec<UsedFile> {
         let mut used: Vec<_> = self
             .inputs
             .iter()
+            .filter(|input| input.counts || !input.role.is_empty())
             .map(|input| UsedFile {
                 role: input.role.clone(),
                 product: input.product.clone(),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use thalweg_core::pattern::time_of;
 use thalweg_core::{Fields, TimeRange, Value};
 
 use super::family::series_of;
-use super::{Facts, FileFact, FileQuery, KeyId};
-use crate::{Flow, Match, Step, WithWhat};
+use super::{Facts, FileFact, FileQuery, FileState, KeyId};
+use crate::{Flow, Late, Match, Step, With, WithWhat};
 
 /// Returns the keys that a new, changed or vanished file touches.
 ///
@@ -14,11 +15,26 @@ use crate::{Flow, Match, Step, WithWhat};
 /// older ones of its series, by `not_newest` or by reaching past a cell's end, touches the keys of those.
 pub fn touched(flow: &Flow, file: &FileFact, facts: &dyn Facts) -> BTreeSet<KeyId> {
     let mut keys = BTreeSet::new();
+    touched_alone(flow, file, facts, &mut keys);
+    for held in held_before(flow, file, facts) {
+        touched_alone(flow, &held, facts, &mut keys);
+    }
+    let mut open: Vec<KeyId> = keys.iter().cloned().collect();
+    while let Some(key) = open.pop() {
+        let Some(step) = flow.steps.get(&key.step).filter(|_| is_followed(flow, &key.step)) else { continue };
+        for file in super::gather::gather(flow, step, &key, facts).driving {
+            open.extend(following(flow, &key, &file).into_iter().filter(|next| keys.insert(next.clone())));
+        }
+    }
+    keys
+}
+
+fn touched_alone(flow: &Flow, file: &FileFact, facts: &dyn Facts, keys: &mut BTreeSet<KeyId>) {
     for step in flow.steps.values() {
         if takes_at(step, file) {
-            keys.extend(keys_of_file(step, file));
+            keys.extend(believed_keys_of_file(flow, step, file, facts));
             if let crate::Complete::Each { covered_past_end: true, .. } = step.complete {
-                keys.extend(cells_before(step, file));
+                keys.extend(cells_before(step, file, facts));
             }
         }
         for with in step.with.values() {
@@ -28,22 +44,47 @@ pub fn touched(flow: &Flow, file: &FileFact, facts: &dyn Facts) -> BTreeSet<KeyI
                 for at in &step.at {
                     let here = if from.is_empty() { *at == file.station } else { from.contains(&file.station) };
                     if here {
-                        keys.extend(keys_looking_up(flow, step, at, on, file, facts));
+                        keys.extend(keys_looking_up(flow, step, at, with, on, file, facts));
                     }
                 }
             }
         }
         // An output that was removed, came back or was changed touches the key that made it.
-        let makes = step.makes.iter().any(|make| make.product == file.product) || step.to.contains(&file.station);
-        if makes && let Some((name, text)) = facts.made_by(&file.station, &file.path) && name == step.name {
+        let makes = step.makes.iter().any(|make| make.product == file.product);
+        let brings = (step.to.contains(&file.station) || step.at.contains(&file.station)) && step.takes.contains(&file.product);
+        if (makes || brings)
+            && let Some((name, text)) = facts.made_by(&file.station, &file.path)
+            && name == step.name
+        {
             keys.extend(facts.key_named(&step.name, &text));
         }
+        // And all whose parts are in it.
+        if makes && step.updates() && let Some(hash) = &file.hash {
+            let parts = facts.contributions(&file.product, &file.identity, hash);
+            keys.extend(parts.iter().filter(|part| part.step == step.name).filter_map(|part| facts.key_named(&step.name, &part.key)));
+        }
     }
-    let waiting: Vec<KeyId> = keys.iter().cloned().collect();
-    for key in waiting {
-        keys.extend(following(flow, &key, file));
+}
+
+// The files that are held as the newest of their series until one starts later: this one may do so, or may have done
+// so and be gone now.
+fn held_before(flow: &Flow, file: &FileFact, facts: &dyn Facts) -> Vec<FileFact> {
+    let (Some(product), Some(coverage)) = (flow.products.get(&file.product), file.coverage) else { return Vec::new() };
+    let Some(series) = released(flow, file) else { return Vec::new() };
+    if super::suspect(product, Some(coverage.start), facts.now()).is_some() {
+        return Vec::new();
     }
-    keys
+    let Ok(before) = coverage.start.checked_sub(jiff::SignedDuration::from_nanos(1)) else { return Vec::new() };
+    let Some(start) = facts.newest_start(&file.station, &file.product, &series, before) else { return Vec::new() };
+    let query = FileQuery {
+        station: Some(&file.station),
+        product: &file.product,
+        fields: series,
+        overlapping: Some(TimeRange::new(start, start)),
+    };
+    let mut files = facts.files(&query);
+    files.retain(|other| other.state == FileState::Settling && other.coverage.is_some_and(|c| c.start == start));
+    files
 }
 
 /// Returns the held files of the same series that this file's start may release (`not_newest`).
@@ -55,6 +96,13 @@ pub fn released<'a>(flow: &'a Flow, file: &'a FileFact) -> Option<Vec<(&'a str, 
 
 fn takes_at(step: &Step, file: &FileFact) -> bool {
     step.takes.contains(&file.product) && step.at.iter().any(|at| step.sources(at).contains(&file.station.as_str()))
+}
+
+/// Returns the keys that a driving file belongs to; one whose time cannot be believed lies in no cell.
+pub(crate) fn believed_keys_of_file(flow: &Flow, step: &Step, file: &FileFact, facts: &dyn Facts) -> Vec<KeyId> {
+    let start = file.coverage.map(|coverage| coverage.start);
+    let suspect = || flow.products.get(&file.product).and_then(|product| super::suspect(product, start, facts.now()));
+    if step.per.is_some() && suspect().is_some() { Vec::new() } else { keys_of_file(step, file) }
 }
 
 /// Returns the keys that a driving file belongs to.
@@ -115,70 +163,116 @@ pub(crate) fn products_of(each: &std::collections::BTreeMap<String, Vec<Value>>)
 /// Returns the keys to look at again after a run of `key` ended: itself, and those that stand behind it.
 pub fn touched_by_run(flow: &Flow, key: &KeyId, driving: &[FileFact]) -> BTreeSet<KeyId> {
     let mut keys = BTreeSet::from([key.clone()]);
-    for file in driving {
-        keys.extend(following(flow, key, file));
+    let mut open = vec![key.clone()];
+    while let Some(key) = open.pop() {
+        for file in driving {
+            open.extend(following(flow, &key, file).into_iter().filter(|next| keys.insert(next.clone())));
+        }
     }
     keys
 }
 
-// The cells before a file's start that its series now reaches past.
-fn cells_before(step: &Step, file: &FileFact) -> Vec<KeyId> {
-    let (Some(per), Some(coverage)) = (&step.per, file.coverage) else { return Vec::new() };
-    let Some(grid) = &per.grid else { return Vec::new() };
-    let before = grid.cell_at(coverage.start).start;
-    let Ok(instant) = before.checked_sub(jiff::SignedDuration::from_nanos(1)) else { return Vec::new() };
-    let mut earlier = file.clone();
-    earlier.coverage = Some(TimeRange::new(instant, instant));
-    keys_of_file(step, &earlier)
+// The open cells before a file's start that its series now reaches past: with a gap before it, any of them.
+fn cells_before(step: &Step, file: &FileFact, facts: &dyn Facts) -> Vec<KeyId> {
+    let Some(coverage) = file.coverage else { return Vec::new() };
+    let mut keys = facts.open_keys(&step.name);
+    keys.retain(|key| {
+        key.cell.is_some_and(|cell| cell.end <= coverage.start)
+            && step.sources(&key.station).contains(&file.station.as_str())
+    });
+    keys
 }
 
 fn keys_looking_up(
     flow: &Flow,
     step: &Step,
     at: &str,
+    with: &With,
     on: &Match,
     file: &FileFact,
     facts: &dyn Facts,
 ) -> Vec<KeyId> {
-    let wanted: Vec<(&str, &Value)> = match on {
-        Match::Fields(names) => names.iter().filter_map(|name| Some((name.as_str(), file.fields.get(name)?))).collect(),
-        Match::Computed(_) | Match::Overlap | Match::Newest => Vec::new(),
+    let of_station = |keys: Vec<KeyId>| keys.into_iter().filter(|key| key.station == at);
+    let Some(product) = flow.products.get(&file.product) else { return Vec::new() };
+    let grid = step.per.as_ref().and_then(|per| per.grid.as_ref());
+    let cells = |range: TimeRange| match grid {
+        Some(grid) => TimeRange::new(grid.cell_at(range.start).start, grid.cell_at(range.end).end),
+        None => range,
     };
-    let overlapping = match on {
-        Match::Overlap => file.coverage,
-        // Fields that are also times narrow the search to the same moment.
-        Match::Fields(_) => file.coverage.filter(|_| wanted.iter().any(|(name, _)| {
-            flow.products.get(&file.product).is_some_and(|product| product.time_field.as_deref() == Some(*name))
-        })),
-        Match::Computed(_) => None,
+    let mut wanted: Vec<(&str, &Value)> = Vec::new();
+    let mut overlapping = None;
+    let mut timed = false;
+    match on {
         // A newer one later does not remake what was made with an older one: only open keys look again.
-        Match::Newest => return facts.open_keys(&step.name).into_iter().filter(|key| key.station == at).collect(),
-    };
-    let mut keys = Vec::new();
-    for product in &step.takes {
+        Match::Newest if with.late == Late::Ignore => return of_station(facts.open_keys(&step.name)).collect(),
+        Match::Newest => return of_station(super::keys::keys_of_step(flow, step, None, facts).into_iter().collect()).collect(),
+        Match::Overlap => {
+            let Some(coverage) = file.coverage else { return Vec::new() };
+            overlapping = Some(cells(coverage));
+            timed = true;
+        }
+        Match::Fields(names) => {
+            for name in names {
+                let Some(value) = file.fields.get(name) else { return Vec::new() };
+                let time = product.types.get(name).and_then(|kind| time_of(kind, value));
+                timed |= time.is_some();
+                match time {
+                    // Equal to the start of the key's cell, whatever its driving files are called.
+                    Some(time) if grid.is_some() => overlapping = Some(cells(TimeRange::new(time, time))),
+                    _ => wanted.push((name, value)),
+                }
+                if grid.is_none() && product.time_field.as_ref() == Some(name) {
+                    overlapping = file.coverage;
+                }
+            }
+        }
+        // A field that is simply equal narrows the search; the rest is computed for each key.
+        Match::Computed(exprs) => {
+            wanted.extend(exprs.iter().filter_map(|(name, expr)| {
+                let [only] = expr.names().try_into().ok()?;
+                let plain = only.to_string() == expr.as_str().trim() && !only.is_param();
+                let value = file.fields.get(name)?;
+                let known = step.takes.iter().all(|p| flow.products.get(p).is_some_and(|p| p.types.contains_key(expr.as_str().trim())));
+                Some((expr.as_str().trim(), value)).filter(|_| plain && known)
+            }));
+        }
+    }
+    let mut keys = BTreeSet::new();
+    for takes in &step.takes {
+        let has = |name: &str| {
+            flow.products.get(takes).is_some_and(|p| p.types.contains_key(name) || p.reads.contains_key(name))
+        };
+        let fields: Vec<_> = wanted.iter().copied().filter(|(name, _)| has(name)).collect();
         for station in step.sources(at) {
-            let fields = wanted
-                .iter()
-                .copied()
-                .filter(|(name, _)| flow.products.get(product).is_some_and(|product| product.types.contains_key(*name)))
-                .collect();
-            let query = FileQuery { station: Some(station), product, fields, overlapping };
+            let query = FileQuery { station: Some(station), product: takes, fields: fields.clone(), overlapping };
             for driving in facts.files(&query) {
-                keys.extend(keys_of_file(step, &driving).into_iter().filter(|key| key.station == at));
+                keys.extend(of_station(believed_keys_of_file(flow, step, &driving, facts)));
             }
         }
     }
     // A cell can be known from the looked-up file alone, before any driving file is there.
     if let Some(per) = &step.per
+        && timed
+        && grid.is_some()
         && per.fields.iter().all(|name| file.fields.contains_key(name))
-        && per.grid.is_some()
-        && file.coverage.is_some()
     {
-        let mut like = file.clone();
-        like.station = step.sources(at).first().map(|s| (*s).to_owned()).unwrap_or_default();
-        keys.extend(keys_of_file(step, &like).into_iter().filter(|key| key.station == at));
+        if let Some(source) = step.sources(at).first() {
+            let like = FileFact { station: (*source).to_owned(), ..file.clone() };
+            keys.extend(of_station(believed_keys_of_file(flow, step, &like, facts)));
+        }
     }
-    keys
+    if matches!(on, Match::Computed(_)) {
+        keys.retain(|key| {
+            let gathered = super::gather::gather(flow, step, key, facts);
+            gathered.roles.values().flatten().any(|other| other.station == file.station && other.path == file.path)
+        });
+    }
+    keys.into_iter().filter(|key| overlapping.is_none_or(|range| key.cell.is_none_or(|cell| cell.overlaps(&range)))).collect()
+}
+
+fn is_followed(flow: &Flow, name: &str) -> bool {
+    let names = |list: &[String]| list.iter().any(|other| other == name);
+    flow.steps.values().any(|step| names(&step.needs) || names(&step.after))
 }
 
 // Steps that come `after` or need another one for the same driving file are looked at again when that one moves.

@@ -14,27 +14,50 @@ use crate::{Step, When};
 
 /// Returns the first moment after `last`; `None` for steps that do not start at moments.
 ///
-/// An `every` step that never had a round is due at once. `station` spreads the moments of a family.
+/// An `every` step that never had a round is due at once, a `cron` step at its next moment. `station` spreads the moments of a family.
 pub fn next_moment(when: &When, last: Option<Timestamp>, now: Timestamp, station: &str) -> Option<Timestamp> {
     match when {
         When::Every { every, spread, .. } => {
-            let Some(last) = last else { return Some(now) };
-            let next = last.checked_add(*every).ok()?;
-            next.checked_add(spread_of(station, *spread)).ok()
+            // The first moment alone is spread: the later ones follow it at equal distances.
+            let Some(last) = last else { return Some(first_moment(now, *every, spread_of(station, *spread))) };
+            last.checked_add(*every).ok()
         }
         When::Cron { line, zone } => cron_after(line, zone, last.unwrap_or(now)),
         When::Arrives | When::Flag(_) | When::Asked => None,
     }
 }
 
-/// Returns the moment of the round that is due or under way for a step at a station.
+/// Returns the moment of the round that is due or under way for a step at a station: of those that have passed the
+/// newest, so that it stays the same until the next one.
 pub fn due_round(step: &Step, station: &str, facts: &dyn Facts) -> Option<Timestamp> {
     let round = facts.round(&step.name, station);
     if round.open.is_some() {
         return round.open;
     }
     let now = facts.now();
-    next_moment(&step.when, round.last, now, station).filter(|moment| *moment <= now).map(|_| now)
+    let first = next_moment(&step.when, round.last, now, station).filter(|moment| *moment <= now)?;
+    match &step.when {
+        When::Every { every, .. } if *every > SignedDuration::ZERO => {
+            let missed = now.duration_since(first).as_nanos() / every.as_nanos();
+            let way = every.as_nanos().checked_mul(missed)?;
+            Timestamp::from_nanosecond(first.as_nanosecond().checked_add(way)?).ok()
+        }
+        When::Cron { line, zone } => cron_before(line, zone, now).map(|newest| newest.max(first)),
+        _ => Some(first),
+    }
+}
+
+// Moments of a step that never had a round lie on whole periods, shifted by the station's share of the spread.
+fn first_moment(now: Timestamp, every: SignedDuration, shift: SignedDuration) -> Timestamp {
+    let (every, shift) = (every.as_nanos().max(1), shift.as_nanos());
+    let since = (now.as_nanosecond() - shift).rem_euclid(every);
+    Timestamp::from_nanosecond(now.as_nanosecond() - since).unwrap_or(now)
+}
+
+fn cron_before(line: &str, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
+    let cron = Cron::from_str(line).ok()?;
+    let newest = cron.find_previous_occurrence(&now.to_zoned(zone.clone()), true).ok()?;
+    Some(newest.timestamp())
 }
 
 fn cron_after(line: &str, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {

@@ -6,7 +6,7 @@ use thalweg_core::expr::{EvalError, Expr, ExprEnv, Lookup, Name, Verdict};
 use thalweg_core::{Timestamp, Value};
 
 use super::family::start_of;
-use super::{FileFact, KeyId};
+use super::{FileFact, FileState, KeyId};
 use crate::Flow;
 
 /// What the names of a condition mean for one key.
@@ -27,7 +27,10 @@ impl Names<'_> {
     // A field of several driving files means something only where they agree.
     fn of_driving(&self, field: &str) -> Lookup {
         let mut found: Option<Lookup> = None;
-        for file in self.driving {
+        // What is put aside or gone says nothing, unless there is nothing else.
+        let counts = |file: &&FileFact| !file.is_revoked() && !matches!(file.state, FileState::Gone { .. });
+        let any = self.driving.iter().any(|file| counts(&file));
+        for file in self.driving.iter().filter(|file| !any || counts(file)) {
             let this = of_file(self.flow, file, field, self.now);
             match (&found, &this) {
                 (None, _) => found = Some(this),
@@ -70,7 +73,7 @@ pub(crate) fn of_file(flow: &Flow, file: &FileFact, field: &str, now: Timestamp)
             file.coverage.map_or(Lookup::Absent, |coverage| Lookup::Value(Value::Time(coverage.start)))
         }
         None if product.is_some_and(|product| product.reads.contains_key(field)) && file.hash.is_none() => {
-            Lookup::NotYet(format!("{field} of {} is not read yet", file.path))
+            Lookup::NotYet(format!("the content of {}", file.path))
         }
         None => Lookup::Absent,
     }
@@ -93,10 +96,14 @@ impl ExprEnv for Names<'_> {
                     (field, _) => key.fields.get(field).cloned().map_or(Lookup::Absent, Lookup::Value),
                 }
             }
-            ["in", role, field] => match self.roles.get(*role).and_then(|files| files.last()) {
-                Some(file) => of_file(self.flow, file, field, self.now),
-                None => Lookup::NotYet(format!("no file for {role} is there yet")),
-            },
+            ["in", role, field] => {
+                let files = self.roles.get(*role).map(Vec::as_slice).unwrap_or_default();
+                let counts = |file: &&FileFact| file.is_usable() || file.was_retired();
+                match files.iter().rfind(counts) {
+                    Some(file) => of_file(self.flow, file, field, self.now),
+                    None => Lookup::NotYet(format!("the file for {role}")),
+                }
+            }
             [field] => match self.key.and_then(|key| key.fields.get(*field)) {
                 Some(value) => Lookup::Value(value.clone()),
                 None => self.of_driving(field),
