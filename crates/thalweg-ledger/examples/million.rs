@@ -12,7 +12,7 @@ use thalweg_ledger::{
     RunOutput, RunState, Settled, Stat,
 };
 
-const FILES: i64 = 200_000;
+const FILES: i64 = 1_000_000;
 const SITES: [&str; 5] = ["sas", "rkn", "inv", "cly", "pgr"];
 const MINUTES: i64 = 5;
 

@@ -36,6 +36,16 @@ pub enum Error {
         /// Newest schema version that this program knows.
         known: i64,
     },
+    /// An older program made the ledger, and only opening it for writing brings it up to date.
+    #[error("read ledger {}: its schema is version {found}, this program reads version {known}", path.display())]
+    Older {
+        /// The ledger.
+        path: PathBuf,
+        /// Schema version found.
+        found: i64,
+        /// Schema version that this program reads.
+        known: i64,
+    },
     /// The ledger is damaged.
     #[error("use ledger {}: the database is damaged", path.display())]
     Corrupt {
@@ -168,6 +178,7 @@ impl Error {
             }
             Self::Missing { .. }
             | Self::ReadOnly { .. }
+            | Self::Older { .. }
             | Self::NoWriteAheadLog { .. }
             | Self::UnreadLog { .. }
             | Self::NoSuch { .. } => ErrorClass::Config,
@@ -185,6 +196,7 @@ impl Error {
                 format!("name another file with --ledger, or move {} away; it was not touched", path.display())
             }
             Self::Newer { .. } => "install the newer thalweg on this host; the ledger was not touched".to_owned(),
+            Self::Older { .. } => "`thalweg run` brings it up to date; until then use the older thalweg to read it".to_owned(),
             Self::Corrupt { path, .. } | Self::Value { path, .. } => format!(
                 "stop thalweg, keep {} with its -wal file for study, restore a backup or start a new ledger: `thalweg scan` \
                  and `thalweg reconcile` fill it again from the files and from the other stations",

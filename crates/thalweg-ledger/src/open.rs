@@ -115,9 +115,8 @@ pub(crate) fn reader(path: &Path, options: &Options) -> Result<Db, Error> {
     match found {
         Found::Version(SCHEMA_VERSION) => {}
         Found::Version(found) => {
-            // Older: only the writer migrates, and a reader cannot know the old schema.
-            let found = format!("its schema is version {found} and was not yet brought to {SCHEMA_VERSION}; open it for writing once");
-            return Err(Error::NotALedger { path: path.to_owned(), found });
+            // Only the writer migrates, and the queries here know one schema.
+            return Err(Error::Older { path: path.to_owned(), found, known: SCHEMA_VERSION });
         }
         Found::Empty => {
             return Err(Error::NotALedger { path: path.to_owned(), found: "it is an empty database".to_owned() });

@@ -251,6 +251,7 @@ CREATE INDEX keys_open ON keys (step) WHERE finished = 0;
 CREATE INDEX keys_cell ON keys (step, cell_start);
 CREATE INDEX keys_driving ON keys (driving_product, driving_fields_key) WHERE driving_product IS NOT NULL;
 
+-- As file_tallies.
 CREATE TABLE key_tallies (
   step INTEGER NOT NULL,
   finished INTEGER NOT NULL,
@@ -259,22 +260,6 @@ CREATE TABLE key_tallies (
   keys INTEGER NOT NULL,
   PRIMARY KEY (step, finished, there, next)
 ) STRICT, WITHOUT ROWID;
-CREATE TRIGGER keys_inserted AFTER INSERT ON keys BEGIN
-  INSERT INTO key_tallies VALUES (new.step, new.finished, new.there, new.next, 1)
-    ON CONFLICT DO UPDATE SET keys = keys + 1;
-END;
-CREATE TRIGGER keys_deleted AFTER DELETE ON keys BEGIN
-  UPDATE key_tallies SET keys = keys - 1
-    WHERE step = old.step AND finished = old.finished AND there = old.there AND next = old.next;
-END;
-CREATE TRIGGER keys_updated AFTER UPDATE OF finished, there, next ON keys
-WHEN old.finished <> new.finished OR old.there <> new.there OR old.next <> new.next BEGIN
-  UPDATE key_tallies SET keys = keys - 1
-    WHERE step = old.step AND finished = old.finished AND there = old.there AND next = old.next;
-  INSERT INTO key_tallies VALUES (new.step, new.finished, new.there, new.next, 1)
-    ON CONFLICT DO UPDATE SET keys = keys + 1;
-END;
-
 CREATE TABLE rounds (
   step INTEGER NOT NULL REFERENCES steps (id),
   station INTEGER NOT NULL REFERENCES stations (id),

@@ -19,7 +19,12 @@ pub struct Tx<'w> {
     caches: &'w mut Caches,
     /// Changes of the counts of files and bytes, by station, product and state, not yet in the table.
     tallies: BTreeMap<(i64, i64, i64), (i64, i64)>,
+    /// The same of keys, by step and state.
+    key_tallies: BTreeMap<(i64, KeyState), i64>,
 }
+
+/// Whether a key is finished, what is there and what comes next, as codes.
+type KeyState = (bool, i64, i64);
 
 /// Numbers of names that need not be looked up again; emptied whenever something is undone.
 #[derive(Default)]
@@ -62,7 +67,7 @@ impl Naming {
 
 impl<'w> Tx<'w> {
     pub(crate) fn new(reader: &'w Reader, caches: &'w mut Caches) -> Self {
-        Self { reader, caches, tallies: BTreeMap::new() }
+        Self { reader, caches, tallies: BTreeMap::new(), key_tallies: BTreeMap::new() }
     }
 
     /// Writes what was only counted so far; to be called when the closure has ended well.
@@ -76,11 +81,20 @@ impl<'w> Tx<'w> {
                 )?;
             }
         }
+        for ((step, (finished, there, next)), keys) in self.key_tallies {
+            if keys != 0 {
+                self.reader.db.run(
+                    "INSERT INTO key_tallies (step, finished, there, next, keys) VALUES (?1, ?2, ?3, ?4, ?5) \
+                     ON CONFLICT DO UPDATE SET keys = keys + excluded.keys",
+                    (step, finished, there, next, keys),
+                )?;
+            }
+        }
         Ok(())
     }
 
-    /// Returns all reading functions; they see what this closure has written, but for counts of files
-    /// ([`Reader::count`], [`Reader::tallies`]), which change when it ends.
+    /// Returns all reading functions; they see what this closure has written, but for counts
+    /// ([`Reader::count`], [`Reader::tallies`], [`Reader::step_summary`]), which change when it ends.
     pub fn reader(&self) -> &'w Reader {
         self.reader
     }

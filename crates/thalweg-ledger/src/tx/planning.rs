@@ -4,13 +4,27 @@ use rusqlite::params;
 use serde_json::Value as Json;
 use thalweg_core::{RelPath, Timestamp};
 
-use super::{Naming, Tx, opt_path};
+use super::{KeyState, Naming, Tx, opt_path};
 use crate::Error;
 use crate::convert::{fields_json, int, opt_us, us};
 use crate::kinds::{EventId, HoldId, KeyNext, KeyThere, RequestId, RequestState};
 use crate::rows::{KeyRow, NewEvent, NewHold, NewListing, NewRequest, RoundRow};
 
 impl Tx<'_> {
+    fn key_state(&self, step: i64, key: &str) -> Result<Option<KeyState>, Error> {
+        let sql = "SELECT finished, there, next FROM keys WHERE step = ?1 AND key = ?2";
+        self.db().first(sql, (step, key), |row| Ok((row.get()?, row.get()?, row.get()?)))
+    }
+
+    /// Counts a key whose state changes; none when it is not there before or after.
+    fn recount_key(&mut self, step: i64, old: Option<KeyState>, new: Option<KeyState>) {
+        for (state, sign) in [(old, -1), (new, 1)] {
+            if let Some(state) = state {
+                *self.key_tallies.entry((step, state)).or_default() += sign;
+            }
+        }
+    }
+
     /// Records the state of a key. When it was first known is kept from the first time.
     pub fn key_put(&mut self, key: &KeyRow) -> Result<(), Error> {
         let step = self.name(Naming::Step, &key.step)?;
@@ -21,6 +35,8 @@ impl Tx<'_> {
         // What is finished stays for ever and is kept small.
         let reason = if key.finished || key.reason.is_null() { None } else { Some(self.json(&key.reason, "a reason")?) };
         let wake = if key.finished { None } else { opt_us(key.wake) };
+        let old = self.key_state(step, &key.key)?;
+        self.recount_key(step, old, Some((key.finished, key.there.code(), key.next.code())));
         self.db().run(
             "INSERT INTO keys (step, key, station, cell_start, cell_end, fields, driving_product, driving_fields_key, \
              there, next, reason, since, wake_us, opened, changed, finished) \
@@ -55,23 +71,29 @@ impl Tx<'_> {
     /// Records that nothing is left to do for a key.
     pub fn key_finish(&mut self, step: &str, key: &str, there: KeyThere, at: Timestamp) -> Result<(), Error> {
         let id = self.name(Naming::Step, step)?;
-        let changed = self.db().run(
+        let old = self.key_state(id, key)?.ok_or_else(|| self.db().no_such("key", key))?;
+        self.recount_key(id, Some(old), Some((true, there.code(), KeyNext::Nothing.code())));
+        self.db().run(
             "UPDATE keys SET finished = 1, there = ?3, next = ?4, reason = NULL, wake_us = NULL, changed = ?5, since = ?5 \
              WHERE step = ?1 AND key = ?2",
             params![id, key, there, KeyNext::Nothing, us(at)],
         )?;
-        if changed == 0 { Err(self.db().no_such("key", key)) } else { Ok(()) }
+        Ok(())
     }
 
     /// Forgets a key.
     pub fn key_delete(&mut self, step: &str, key: &str) -> Result<bool, Error> {
         let step = self.name(Naming::Step, step)?;
+        let old = self.key_state(step, key)?;
+        self.recount_key(step, old, None);
         Ok(self.db().run("DELETE FROM keys WHERE step = ?1 AND key = ?2", (step, key))? > 0)
     }
 
     /// Forgets all keys of a step, which are then made anew from the files; returns how many there were.
     pub fn keys_delete_step(&mut self, step: &str) -> Result<usize, Error> {
         let step = self.name(Naming::Step, step)?;
+        self.key_tallies.retain(|(of, _), _| *of != step);
+        self.db().run("DELETE FROM key_tallies WHERE step = ?1", [step])?;
         self.db().run("DELETE FROM keys WHERE step = ?1", [step])
     }
 

@@ -222,14 +222,15 @@ fn a_full_disk_loses_nothing_that_was_answered() {
 #[test]
 fn two_processes_may_write_and_a_lock_is_told() {
     let place = Place::new();
+    let other = Ledger::open(place.path()).unwrap();
     let options = Options { busy_timeout: Duration::from_millis(50), ..Options::default() };
-    let other = Ledger::open_with(place.path(), options).unwrap();
+    let hasty = Ledger::open_with(place.path(), options).unwrap();
     place.write(|tx| note(tx, "one"));
     other.write(|tx| note(tx, "two")).unwrap();
     assert_eq!(kinds(&place.ledger), ["one", "two"]);
 
     let (go, first) = stop_writer(&place.ledger);
-    let error = other.write(|tx| note(tx, "three")).unwrap_err();
+    let error = hasty.write(|tx| note(tx, "three")).unwrap_err();
     assert!(matches!(error, Error::Locked { .. }), "{error:?}");
     assert_eq!(error.class(), ErrorClass::Transient);
     drop(go);
