@@ -1,0 +1,91 @@
+//! `run`: carries the flow out as files arrive.
+
+use std::sync::Arc;
+
+use clap::Args;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use thalweg_engine::{Engine, Handle, Mode};
+
+use super::{Context, Done, plan};
+use crate::cli::Global;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::project::Project;
+use crate::work::{Telling, conclude, tell};
+
+/// Carries the flow out: what arrives is taken, and what follows from it is done
+///
+/// Goes on until it is told to stop: SIGTERM and SIGINT let it end in order, SIGHUP has it read the flow file again. With
+/// --once it ends when nothing is left to do, with 4 if anything failed.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  thalweg run\n  thalweg run --once\n  thalweg run --at campus --slots 4 -v\n  thalweg run --once --json | jq 'select(.event == \"run_failed\")'")]
+pub(crate) struct Run {
+    /// Until nothing is left to do, then end
+    #[arg(long)]
+    once: bool,
+    /// Runs at once [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    slots: Option<u16>,
+}
+
+impl Run {
+    pub(crate) fn run(self, context: &mut Context) -> Done {
+        let mut project = context.project()?;
+        let slots = self.slots.map(usize::from);
+        project.setup.slots = slots;
+        // Events carry the notes to programs.
+        if !context.out.json {
+            plan::notes(context, &project)?;
+        }
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
+            .map_err(|error| Failure::new(Exit::Unexpected, format!("failed to listen for signals: {error}")))?;
+        let mode = if self.once { Mode::Once } else { Mode::Forever };
+        let engine = Engine::open(project.setup.clone())?;
+        let (handle, global, clock) = (engine.handle(), context.global.clone(), Arc::clone(&context.clock));
+        let stop_listening = signals.handle();
+        let listener = std::thread::spawn(move || {
+            for signal in signals.forever() {
+                if signal == SIGHUP {
+                    reload(&handle, &global, &clock, slots);
+                } else {
+                    handle.stop(if signal == SIGTERM { "SIGTERM" } else { "SIGINT" });
+                }
+            }
+        });
+        let telling = Telling::of(&context.out);
+        let mut trouble = None;
+        let stopper = engine.handle();
+        let outcome = engine.run(mode, &mut |event| {
+            if let Err(failure) = tell(event, telling, &mut context.out) {
+                // Nobody reads on, or the output cannot be written: the engine ends in order.
+                if trouble.is_none() {
+                    stopper.stop("nobody reads the output on");
+                }
+                trouble.get_or_insert(failure);
+            }
+        });
+        stop_listening.close();
+        // The listener only waits for signals; it ends with the handle.
+        let _ = listener.join();
+        if let Some(trouble) = trouble {
+            return Err(trouble);
+        }
+        let exit = conclude(&outcome?, &mut context.out)?;
+        Ok(if self.once { exit } else { Exit::Done })
+    }
+}
+
+fn reload(handle: &Handle, global: &Global, clock: &Arc<dyn thalweg_core::Clock>, slots: Option<usize>) {
+    match Project::load(global, None, clock) {
+        Ok(mut project) => {
+            project.setup.slots = slots;
+            handle.reload(project.setup);
+        }
+        Err(failure) => {
+            use std::io::Write;
+            // Standard error may be closed; the old flow stays in force either way.
+            let _ = writeln!(std::io::stderr(), "the flow file was not read again, the old one stays in force\n{}", failure.text());
+        }
+    }
+}

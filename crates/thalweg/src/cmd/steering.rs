@@ -1,0 +1,254 @@
+//! What `hold`, `release`, `pause` and `resume` share: what they are about, and how it is recorded.
+
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+use thalweg_core::{RelPath, Timestamp};
+use thalweg_engine::{Request, engine_pid};
+use thalweg_ledger::{HoldId, HoldKind, HoldRow, Ledger, NewEvent, NewHold};
+
+use super::{Context, where_clause};
+use crate::failure::Failure;
+use crate::project::Project;
+use crate::view;
+use crate::words::{did_you_mean, time};
+use crate::work;
+
+/// What is held, paused, retried: a step, a station, a product or a path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Subject {
+    /// A step.
+    pub(crate) step: Option<String>,
+    /// A station.
+    pub(crate) station: Option<String>,
+    /// A product.
+    pub(crate) product: Option<String>,
+    /// A path at the station.
+    pub(crate) path: Option<RelPath>,
+}
+
+impl Subject {
+    /// Reads a word of the command line; without one: everything.
+    ///
+    /// # Errors
+    ///
+    /// Usage, with a near name.
+    pub(crate) fn parse(project: &Project, word: Option<&str>) -> Result<Self, Failure> {
+        let Some(word) = word else { return Ok(Self::default()) };
+        let flow = project.flow();
+        if flow.steps.contains_key(word) {
+            return Ok(Self { step: Some(word.to_owned()), ..Self::default() });
+        }
+        if flow.stations.contains_key(word) {
+            return Ok(Self { station: Some(word.to_owned()), ..Self::default() });
+        }
+        if flow.products.contains_key(word) {
+            return Ok(Self { product: Some(word.to_owned()), ..Self::default() });
+        }
+        if let Some((station, path)) = locate(project, word) {
+            return Ok(Self { station: Some(station), path: Some(path), ..Self::default() });
+        }
+        let names = flow.steps.keys().chain(flow.stations.keys()).chain(flow.products.keys());
+        Err(Failure::usage(format!("`{word}` is no step, station or product of the flow, and no path at a station"))
+            .help(did_you_mean(word, names.map(String::as_str))))
+    }
+
+    fn covers(&self, hold: &HoldRow) -> bool {
+        let same = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
+        same(&self.step, &hold.step)
+            && same(&self.station, &hold.station)
+            && same(&self.product, &hold.product)
+            && (self.path.is_none() || self.path == hold.path)
+    }
+
+    /// Returns it in words.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self { path: Some(path), station, .. } => format!("{}/{path}", station.as_deref().unwrap_or_default()),
+            Self { step: Some(step), .. } => format!("step {step}"),
+            Self { station: Some(station), .. } => format!("station {station}"),
+            Self { product: Some(product), .. } => format!("product {product}"),
+            _ => "everything".to_owned(),
+        }
+    }
+}
+
+/// Returns station and path of a path as people give it: absolute, relative to here, or `STATION/PATH`, `STATION:PATH`.
+pub(crate) fn locate(project: &Project, text: &str) -> Option<(String, RelPath)> {
+    use std::os::unix::ffi::OsStrExt;
+    let places = view::places(project);
+    let path = Path::new(text);
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if let Some(found) = places.locate(&absolute).filter(|(_, path)| path.is_confined()) {
+        return Some(found);
+    }
+    // A folder in between may be a link.
+    let resolved = absolute.parent().and_then(|folder| folder.canonicalize().ok()).zip(absolute.file_name());
+    if let Some((folder, name)) = resolved {
+        for (station, root, _) in places.stations() {
+            let Ok(root) = root.canonicalize() else { continue };
+            if let Ok(below) = folder.join(name).strip_prefix(&root) {
+                let below = RelPath::from_bytes(below.as_os_str().as_bytes());
+                if below.is_confined() {
+                    return Some((station.to_owned(), below));
+                }
+            }
+        }
+    }
+    for sign in [':', '/'] {
+        if let Some((station, rest)) = text.split_once(sign)
+            && project.flow().stations.contains_key(station)
+        {
+            let below = RelPath::from_bytes(rest.as_bytes());
+            if below.is_confined() {
+                return Some((station.to_owned(), below));
+            }
+        }
+    }
+    None
+}
+
+/// Returns who gives the command.
+pub(crate) fn who() -> String {
+    let named = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}
+
+fn event(kind: &str, subject: &Subject, data: Json, at: Timestamp) -> NewEvent {
+    NewEvent {
+        at,
+        kind: kind.to_owned(),
+        subject: subject.step.clone(),
+        station: subject.station.clone(),
+        product: subject.product.clone(),
+        fields_key: None,
+        path: subject.path.clone(),
+        run: None,
+        data: Some(data),
+    }
+}
+
+/// Records a hold or pause and tells the engine.
+///
+/// # Errors
+///
+/// Usage, and those of the ledger.
+pub(crate) fn put_up(
+    context: &mut Context,
+    kind: HoldKind,
+    word: Option<&str>,
+    wheres: &[String],
+    why: Option<String>,
+) -> Result<(), Failure> {
+    let project = context.project()?;
+    let subject = Subject::parse(&project, word)?;
+    let condition = where_clause::condition(wheres)?;
+    let at = context.now();
+    let hold = NewHold {
+        kind,
+        step: subject.step.clone(),
+        station: subject.station.clone(),
+        product: subject.product.clone(),
+        path: subject.path.clone(),
+        where_text: condition.clone(),
+        why: why.unwrap_or_else(|| "no reason given".to_owned()),
+        by: who(),
+        since: at,
+    };
+    let data = json!({ "by": hold.by, "why": hold.why, "where": condition });
+    let what = event(kind.as_str(), &subject, data, at);
+    // A ledger that is not there yet is made: a hold put up before the first run must hold in it.
+    let ledger = Ledger::create(ready_folder(&project)?)?;
+    let id = ledger.write(move |tx| {
+        let id = tx.hold_add(&hold)?;
+        tx.event(&what)?;
+        Ok(id)
+    })?;
+    drop(ledger);
+    refresh(&project, context)?;
+    if context.out.json {
+        context.out.document(&json!({ "id": id.0, "kind": kind, "subject": subject.text(), "where": condition }))?;
+    } else {
+        let condition = condition.map(|condition| format!(" where {condition}")).unwrap_or_default();
+        context.out.line(format!("{kind} {id}: {}{condition}", subject.text()))?;
+    }
+    Ok(())
+}
+
+fn ready_folder(project: &Project) -> Result<&Path, Failure> {
+    let path = project.setup.ledger.as_path();
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::config(format!("failed to make the ledger's folder {}: {error}", folder.display())))?;
+    }
+    Ok(path)
+}
+
+/// Ends the holds or pauses that a word (a number, or what they are about) names, and tells the engine.
+///
+/// # Errors
+///
+/// Usage, and those of the ledger.
+pub(crate) fn take_down(
+    context: &mut Context,
+    kinds: &[HoldKind],
+    word: Option<&str>,
+    wheres: &[String],
+    verb: &str,
+) -> Result<(), Failure> {
+    let project = context.project()?;
+    let condition = where_clause::condition(wheres)?;
+    let ledger = project.ledger_for_writing()?;
+    let active = ledger.reader()?.holds_active()?;
+    let number = word.and_then(|word| word.parse::<i64>().ok());
+    let subject = if number.is_some() { Subject::default() } else { Subject::parse(&project, word)? };
+    let ending: Vec<HoldRow> = active
+        .into_iter()
+        .filter(|hold| match number {
+            Some(number) => hold.id == HoldId(number),
+            None => {
+                kinds.contains(&hold.kind)
+                    && subject.covers(hold)
+                    && (condition.is_none() || hold.where_text == condition)
+            }
+        })
+        .collect();
+    if ending.is_empty() {
+        return Err(Failure::usage(format!("there is nothing to {verb}: {}", word.unwrap_or("nothing is held")))
+            .help("`thalweg status` lists what is held, with its number"));
+    }
+    let at = context.now();
+    let ids: Vec<HoldId> = ending.iter().map(|hold| hold.id).collect();
+    let what = event(verb, &subject, json!({ "by": who(), "holds": ids }), at);
+    ledger.write(move |tx| {
+        for id in ids {
+            tx.hold_end(id, at)?;
+        }
+        tx.event(&what)
+    })?;
+    drop(ledger);
+    refresh(&project, context)?;
+    if context.out.json {
+        context.out.document(&json!({ "ended": ending }))?;
+    } else {
+        for hold in &ending {
+            context.out.line(format!("{verb} {}: {}", hold.id, hold_text(hold)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns a hold in words.
+pub(crate) fn hold_text(hold: &HoldRow) -> String {
+    let subject = Subject { step: hold.step.clone(), station: hold.station.clone(), product: hold.product.clone(), path: hold.path.clone() };
+    let condition = hold.where_text.as_ref().map(|text| format!(" where {text}")).unwrap_or_default();
+    format!("{} of {}{condition} by {} since {}: {}", hold.kind, subject.text(), hold.by, time(hold.since), hold.why)
+}
+
+// A running engine is told at once; without one the next run reads it.
+fn refresh(project: &Project, context: &mut Context) -> Result<(), Failure> {
+    if engine_pid(&project.setup).is_some() {
+        work::ask(project, Request::Refresh, None, context)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! `--where field=value`: a comparison with the type of the field, or a condition of the flow language.
+
+use thalweg_core::expr::Expr;
+use thalweg_core::time::parse_instant;
+use thalweg_core::units::parse_duration;
+use thalweg_core::{Fields, Timestamp, Value};
+
+use crate::failure::Failure;
+
+/// One comparison of a field with a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Where {
+    field: String,
+    how: How,
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Equal,
+    Unequal,
+    AtMost,
+    AtLeast,
+    Less,
+    More,
+}
+
+const SIGNS: [(&str, How); 6] =
+    [("!=", How::Unequal), ("<=", How::AtMost), (">=", How::AtLeast), ("=", How::Equal), ("<", How::Less), (">", How::More)];
+
+impl Where {
+    /// Reads `field=value`; also `!=`, `<`, `<=`, `>`, `>=`.
+    ///
+    /// # Errors
+    ///
+    /// Usage, when there is no sign or no field.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let end = text.find(|c| !is_name(c)).unwrap_or(text.len());
+        let (field, rest) = text.split_at(end);
+        let rest = rest.trim_start();
+        let sign = SIGNS.iter().find(|(sign, _)| rest.starts_with(sign));
+        match sign {
+            Some((sign, how)) if !field.is_empty() => {
+                let value = rest[sign.len()..].trim_start_matches('=').trim();
+                Ok(Self { field: field.to_owned(), how: *how, text: unquoted(value).to_owned() })
+            }
+            _ => Err(Failure::usage(format!("--where {text}: this is no comparison"))
+                .help("write --where field=value; also with !=, <, <=, >, >=")),
+        }
+    }
+
+    /// Reads all of a command line.
+    ///
+    /// # Errors
+    ///
+    /// As [`Where::parse`].
+    pub(crate) fn all(texts: &[String]) -> Result<Vec<Self>, Failure> {
+        texts.iter().map(|text| Self::parse(text)).collect()
+    }
+
+    /// Tells if the fields fulfil it; a field that is not there is unequal to everything.
+    pub(crate) fn holds(&self, fields: &Fields, now: Timestamp) -> bool {
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        let order = fields.get(&self.field).and_then(|value| compare(value, &self.text, now));
+        match self.how {
+            How::Equal => order == Some(Equal),
+            How::Unequal => order != Some(Equal),
+            How::AtMost => matches!(order, Some(Less | Equal)),
+            How::AtLeast => matches!(order, Some(Greater | Equal)),
+            How::Less => order == Some(Less),
+            How::More => order == Some(Greater),
+        }
+    }
+}
+
+fn unquoted(text: &str) -> &str {
+    for quote in ['\'', '"'] {
+        if let Some(inner) = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
+            return inner;
+        }
+    }
+    text
+}
+
+// The value's type says how the text is read.
+fn compare(value: &Value, text: &str, now: Timestamp) -> Option<std::cmp::Ordering> {
+    match value {
+        Value::Bool(value) => Some(value.cmp(&text.parse().ok()?)),
+        Value::Int(value) => match text.parse::<i64>() {
+            Ok(number) => Some(value.cmp(&number)),
+            // A number written as a letter, as slices are.
+            Err(_) => match text.as_bytes() {
+                [letter @ b'a'..=b'z'] => Some(value.cmp(&i64::from(letter - b'a'))),
+                _ => None,
+            },
+        },
+        Value::Float(value) => value.partial_cmp(&text.parse().ok()?),
+        Value::Text(value) => Some(value.as_str().cmp(text)),
+        Value::Time(value) => Some(value.cmp(&parse_instant(text, now).ok()?)),
+        Value::Duration(value) => Some(value.cmp(&parse_duration(text).ok()?)),
+        Value::List(values) => values
+            .iter()
+            .any(|value| compare(value, text, now) == Some(std::cmp::Ordering::Equal))
+            .then_some(std::cmp::Ordering::Equal),
+    }
+}
+
+/// Returns one condition of the flow language for all `--where` of a command line; `None` without any.
+///
+/// # Errors
+///
+/// Usage, when one of them is no condition.
+pub(crate) fn condition(texts: &[String]) -> Result<Option<String>, Failure> {
+    let mut parts = Vec::new();
+    for text in texts {
+        let part = simple(text).unwrap_or_else(|| text.clone());
+        if let Err(error) = Expr::parse(&part) {
+            return Err(Failure::usage(format!("--where {text}: {error}")).help("write --where field=value, or a condition: \"site == 'sas' and slice > 0\""));
+        }
+        parts.push(if texts.len() > 1 { format!("({part})") } else { part });
+    }
+    Ok((!parts.is_empty()).then(|| parts.join(" and ")))
+}
+
+// `field=value` with a bare value.
+fn simple(text: &str) -> Option<String> {
+    let (field, value) = text.split_once('=')?;
+    let (field, value) = (field.trim(), value.trim());
+    let name = !field.is_empty() && field.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let bare = !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    if !name || !bare {
+        return None;
+    }
+    let literal = value.parse::<f64>().is_ok() || matches!(value, "true" | "false");
+    Some(if literal { format!("{field} == {value}") } else { format!("{field} == '{value}'") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields() -> Fields {
+        Fields::from([
+            ("site".to_owned(), Value::from("sas")),
+            ("slice".to_owned(), Value::from(2)),
+            ("time".to_owned(), Value::Time("2024-01-31T06:00:00Z".parse().unwrap())),
+        ])
+    }
+
+    #[test]
+    fn comparisons_go_by_the_type_of_the_field() {
+        let holds = |text: &str| Where::parse(text).unwrap().holds(&fields(), Timestamp::UNIX_EPOCH);
+        for text in ["site=sas", "slice=2", "slice=c", "slice>1", "slice<=2", "time>=2024-01-31", "site!=cly", "none!=1", "site == 'sas'"] {
+            assert!(holds(text), "{text}");
+        }
+        for text in ["site=sa", "slice=02x", "slice<2", "time<2024-01-31", "none=1"] {
+            assert!(!holds(text), "{text}");
+        }
+        assert!(Where::parse("site").is_err());
+    }
+
+    #[test]
+    fn simple_comparisons_become_conditions() {
+        let one = |text: &str| condition(&[text.to_owned()]).unwrap().unwrap();
+        assert_eq!(one("site=sas"), "site == 'sas'");
+        assert_eq!(one("slice=0"), "slice == 0");
+        assert_eq!(one("site == 'sas'"), "site == 'sas'");
+        assert!(condition(&["a ==".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,133 @@
+//! What lies at the stations, for planning before there is a ledger: listed, named, and nothing read or written.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use thalweg_core::pattern::PatternEnv;
+use thalweg_core::{Fields, RelPath, Timestamp};
+use thalweg_engine::facts::nanoseconds;
+use thalweg_engine::{root_of, settings_digests};
+use thalweg_flow::planner::memory::MemoryFacts;
+use thalweg_flow::planner::{Evidence, FileFact, FileState, Listing, Origin, Readiness, coverage_of, identity_of_file, readiness};
+use thalweg_flow::{Flow, Product};
+use thalweg_store::{Entry, Hasher, Kind, LocalStore, Meta, Store, is_own_folder};
+
+use crate::failure::Failure;
+use crate::project::Project;
+
+/// Lists every station of this host and returns what the planner can know from that.
+///
+/// A file that its ready rule lets pass counts as present, with a stand-in for its content.
+///
+/// # Errors
+///
+/// Those of listing a root that is there.
+pub(crate) fn survey(project: &Project, now: Timestamp) -> Result<MemoryFacts, Failure> {
+    let flow = project.flow();
+    let mut facts = MemoryFacts { now, settings: settings_digests(&project.setup), ..MemoryFacts::default() };
+    for station in flow.stations.values() {
+        if !project.setup.here.contains(&station.name) {
+            let why = match &station.reach {
+                Some(reach) => format!("{} is reached by {}, which nothing carries out: only stations of this host are worked on", station.name, reach.scheme),
+                None => format!("{} is not a station of this host (`--at`)", station.name),
+            };
+            facts.out_of_reach.insert(station.name.clone(), why);
+            continue;
+        }
+        let root = root_of(&project.setup, station);
+        let listing = if root.is_dir() {
+            let store = LocalStore::open(&root)?;
+            list(flow, &station.name, &store, &mut facts)?
+        } else {
+            Listing { last_ok: Some(now), failing: None }
+        };
+        facts.listings.insert(station.name.clone(), listing);
+    }
+    let ready: Vec<bool> = facts.files.iter().map(|file| is_ready(flow, file, &facts)).collect();
+    for (file, ready) in facts.files.iter_mut().zip(ready) {
+        if ready {
+            file.state = FileState::Present;
+        }
+    }
+    Ok(facts)
+}
+
+fn is_ready(flow: &Flow, file: &FileFact, facts: &MemoryFacts) -> bool {
+    flow.products.get(&file.product).is_some_and(|product| readiness(product, file, facts) == Readiness::Yes)
+}
+
+fn list(flow: &Flow, station: &str, store: &dyn Store, facts: &mut MemoryFacts) -> Result<Listing, Failure> {
+    let mut troubles = None;
+    let units: BTreeSet<RelPath> = BTreeSet::new();
+    let units = std::cell::RefCell::new(units);
+    let (markers, files, now) = (&mut facts.markers, &mut facts.files, facts.now);
+    store.walk(
+        &RelPath::default(),
+        &mut |folder| !is_own_folder(folder.file_name()) && !units.borrow().contains(folder),
+        &mut |entry| {
+            match entry {
+                Entry::Found { path, meta } => {
+                    let is_folder = match meta.kind {
+                        Kind::File => false,
+                        Kind::Folder => true,
+                        Kind::Link | Kind::Other => return ControlFlow::Continue(()),
+                    };
+                    markers.insert(format!("{station}/{}", path.as_str()));
+                    if let Some((product, fields)) = product_of(flow, station, &path, is_folder) {
+                        if is_folder {
+                            units.borrow_mut().insert(path.clone());
+                        }
+                        files.push(fact(product, station, path, fields, &meta, now));
+                    }
+                }
+                Entry::Unreadable { path, error } => troubles = Some(format!("{path}: {error}")),
+                Entry::Unsettled { .. } => {}
+            }
+            ControlFlow::Continue(())
+        },
+    )?;
+    Ok(Listing { last_ok: Some(now), failing: troubles })
+}
+
+/// Tells which product a path belongs to; a product that takes what no other matches comes last.
+pub(crate) fn product_of<'a>(flow: &'a Flow, station: &str, path: &RelPath, is_folder: bool) -> Option<(&'a Product, Fields)> {
+    let name = path.file_name();
+    let temporary = name.starts_with('.') || name.ends_with('~') || [".tmp", ".part", ".partial", ".filepart"].iter().any(|end| name.ends_with(end));
+    if temporary {
+        return None;
+    }
+    let env = PatternEnv { tables: &flow.tables };
+    let mut products: Vec<&Product> = flow.products.values().collect();
+    products.sort_by_key(|product| product.otherwise);
+    products.into_iter().find_map(|product| {
+        let pattern = product.pattern_at(station);
+        if pattern.is_folder() != is_folder {
+            return None;
+        }
+        Some((product, pattern.matches(path, &env).ok()?))
+    })
+}
+
+fn fact(product: &Product, station: &str, path: RelPath, fields: Fields, meta: &Meta, now: Timestamp) -> FileFact {
+    let mtime = nanoseconds(meta.mtime_ns);
+    // Nothing is read: path, size and time stand for the content.
+    let mut stand_in = Hasher::new();
+    stand_in.update(format!("{} {} {}", path.as_str(), meta.size, meta.mtime_ns).as_bytes());
+    FileFact {
+        id: 0,
+        station: station.to_owned(),
+        product: product.name.clone(),
+        identity: identity_of_file(product, &fields),
+        coverage: coverage_of(product, &fields, None),
+        fields,
+        path,
+        size: meta.size,
+        mtime,
+        hash: Some(stand_in.digest()),
+        arrived: mtime.min(now),
+        unchanged_since: mtime.min(now),
+        evidence: Evidence::MovedIn,
+        state: FileState::Settling,
+        origin: Origin::Seen,
+    }
+}

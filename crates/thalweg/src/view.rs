@@ -1,0 +1,87 @@
+//! The ledger as one command looks at it: a reader, the stations, and the planner's facts over both.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+
+use thalweg_core::{ContentHash, Timestamp};
+use thalweg_engine::facts::RunningKeys;
+use thalweg_engine::{LedgerFacts, Places, root_of, settings_digests};
+use thalweg_flow::{Argument, Flow};
+use thalweg_ledger::{HoldRow, Ledger, Reader};
+
+use crate::failure::Failure;
+use crate::project::Project;
+
+/// What a command that only looks needs.
+pub(crate) struct View {
+    /// The ledger.
+    pub(crate) reader: Reader,
+    /// The stations of this host whose roots are there.
+    pub(crate) places: Places,
+    /// Holds in force.
+    pub(crate) holds: Vec<HoldRow>,
+    running: RunningKeys,
+    settings: BTreeMap<String, ContentHash>,
+    now: Timestamp,
+}
+
+impl View {
+    /// Opens the ledger of a project for looking; nothing is made or changed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the ledger.
+    pub(crate) fn open(project: &Project, ledger: &Ledger, now: Timestamp) -> Result<Self, Failure> {
+        let reader = ledger.reader()?;
+        let mut running: RunningKeys = HashMap::new();
+        for run in reader.unfinished_runs()? {
+            running.insert((run.step, run.key), (run.id.0, run.started));
+        }
+        let holds = reader.holds_active()?;
+        Ok(Self { reader, places: places(project), holds, running, settings: settings_digests(&project.setup), now })
+    }
+
+    /// Returns the planner's facts.
+    pub(crate) fn facts<'a>(&'a self, flow: &'a Flow) -> LedgerFacts<'a> {
+        LedgerFacts {
+            flow,
+            reader: &self.reader,
+            places: &self.places,
+            now: self.now,
+            running: &self.running,
+            holds: &self.holds,
+            settings: &self.settings,
+            trouble: RefCell::new(None),
+        }
+    }
+}
+
+/// Returns the stations of this host whose roots are there; makes none.
+pub(crate) fn places(project: &Project) -> Places {
+    let mut setup = project.setup.clone();
+    let flow = project.flow();
+    setup.here.retain(|name| flow.stations.get(name).is_some_and(|station| root_of(&project.setup, station).is_dir()));
+    Places::open(&setup)
+}
+
+/// Returns a command line as the flow file writes it.
+pub(crate) fn verb_text(step: &thalweg_flow::Step) -> String {
+    use thalweg_flow::Verb;
+    match &step.does {
+        Verb::Send => format!("send to {}", step.to.join(", ")),
+        Verb::Fetch => format!("fetch from {}", step.from.join(", ")),
+        Verb::Copy => "copy".to_owned(),
+        Verb::Move => "move".to_owned(),
+        Verb::Link => "link".to_owned(),
+        Verb::Builtin(line) | Verb::Run(line) => {
+            let words = line.args.iter().filter_map(|argument| match argument {
+                Argument::Pieces(pieces) => pieces.iter().find_map(|piece| match piece {
+                    thalweg_flow::Piece::Text(text) => Some(text.trim()),
+                    thalweg_flow::Piece::Hole(_) => None,
+                }),
+                Argument::Flagged { .. } => None,
+            });
+            words.take_while(|word| !word.starts_with('-')).take(2).collect::<Vec<_>>().join(" ")
+        }
+    }
+}
