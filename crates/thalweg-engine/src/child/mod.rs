@@ -6,7 +6,14 @@
 mod command;
 mod ended;
 mod error;
+mod find;
+mod log;
+mod reports;
+mod run;
+mod sandbox;
+mod usage;
 
 pub use command::{Command, Sandbox};
 pub use ended::{Ended, SandboxState};
 pub use error::ChildError;
+pub use run::Child;
