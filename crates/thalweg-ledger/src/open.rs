@@ -76,8 +76,10 @@ pub(crate) fn writer(path: &Path, create: bool, options: &Options) -> Result<Db,
     if mode != "wal" {
         return Err(Error::NoWriteAheadLog { path: path.to_owned(), found: mode });
     }
+    // Not temp_store = MEMORY: the journal of a savepoint would then be a list in memory that is walked from its head
+    // after each statement, which makes a closure of many rows quadratic.
     db.batch(&format!(
-        "PRAGMA synchronous = {}; PRAGMA foreign_keys = ON; PRAGMA cache_size = -{}; PRAGMA temp_store = MEMORY; \
+        "PRAGMA synchronous = {}; PRAGMA foreign_keys = ON; PRAGMA cache_size = -{}; \
          PRAGMA journal_size_limit = {}; PRAGMA wal_autocheckpoint = 4000; PRAGMA cell_size_check = ON;",
         if options.durable { "FULL" } else { "OFF" },
         options.cache_kib,

@@ -36,7 +36,7 @@ impl Reader {
             "SELECT f.start_us, f.end_us FROM span_levels l CROSS JOIN files f ON f.product = l.product \
              AND f.station = l.station AND f.level = l.level AND f.start_us > ?1 - l.width - 1 AND f.start_us < ?2 \
              WHERE l.product = ?3 AND l.level >= 0 AND (?4 IS NULL OR l.station = ?4) AND {OVERLAPS} \
-             AND f.end_us IS NOT NULL {}",
+             AND +f.end_us IS NOT NULL {}",
             if states.is_empty() { String::new() } else { format!("AND f.state IN ({})", codes.join(", ")) }
         );
         let mut spans: Vec<(i64, i64)> = Vec::new();

@@ -52,7 +52,7 @@ const COUNTED: &str = "(0, 1)";
 
 /// The condition under which a file's coverage overlaps ?from ..?to, given that its start is bounded by the index.
 /// An end that is not known is the start; an empty coverage counts as its one instant.
-pub(super) const OVERLAPS: &str = "(ifnull(f.end_us, f.start_us) > ?1 OR f.start_us >= ?1)";
+pub(super) const OVERLAPS: &str = "(f.start_us >= ?1 OR f.end_us > ?1)";
 
 /// A range as the bounds of the queries here: an empty one counts as its one instant.
 pub(super) fn bounds(range: TimeRange) -> (i64, i64) {
@@ -174,9 +174,11 @@ impl Reader {
     ) -> Result<Vec<FileRow>, Error> {
         let (station, product) = (self.station_id(station)?, self.product_id(product)?);
         let group = if group_key.is_some() { "f.group_key = ?3" } else { "?3 IS NULL" };
-        let trusted = if ignore_suspect { "AND f.level >= 0" } else { "" };
+        // The plus signs keep the search on the index that is in order of start.
+        let trusted = if ignore_suspect { "AND +f.level >= 0" } else { "" };
+        let station_column = if group_key.is_some() { "f.station" } else { "+f.station" };
         let sql = format!(
-            "SELECT {FILE} FROM files f WHERE f.station = ?1 AND f.product = ?2 AND {group} AND f.state IN {COUNTED} \
+            "SELECT {FILE} FROM files f WHERE {station_column} = ?1 AND f.product = ?2 AND {group} AND +f.state IN {COUNTED} \
              {trusted} AND f.start_us IS NOT NULL ORDER BY f.start_us DESC, f.id DESC LIMIT ?4"
         );
         self.db.all(&sql, params![station, product, group_key, n], file)
@@ -187,7 +189,7 @@ impl Reader {
         let (station, product) = (self.station_id(station)?, self.product_id(product)?);
         let sql = format!(
             "SELECT count(*) FROM files f WHERE f.station = ?1 AND f.product = ?2 AND f.group_key = ?3 AND f.start_us > ?4 \
-             AND f.state IN {COUNTED} AND f.level >= 0"
+             AND +f.state IN {COUNTED} AND +f.level >= 0"
         );
         Ok(self.db.first(&sql, params![station, product, group_key, us(start)], |row| row.count())?.unwrap_or(0))
     }
