@@ -8,6 +8,15 @@ use thalweg_core::ErrorClass;
 
 use crate::exit::Exit;
 
+/// A mistake explained at its place.
+#[derive(Debug)]
+pub(crate) struct Explained {
+    /// Shown instead of the message.
+    pub(crate) text: String,
+    /// More for `--json`: an object.
+    pub(crate) more: Json,
+}
+
 /// Why a command ends without having done what it was asked.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -19,10 +28,8 @@ pub(crate) struct Failure {
     pub(crate) causes: Vec<String>,
     /// The next thing to do.
     pub(crate) help: Option<String>,
-    /// Shown instead of the message: text that explains the mistake at its place.
-    pub(crate) shown: Option<String>,
-    /// More for `--json`.
-    pub(crate) more: Option<Json>,
+    /// The mistake explained at its place.
+    pub(crate) explained: Option<Box<Explained>>,
     /// Nobody reads on: end without a word.
     pub(crate) silent: bool,
 }
@@ -30,7 +37,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// Makes a failure.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), causes: Vec::new(), help: None, shown: None, more: None, silent: false }
+        Self { exit, message: message.into(), causes: Vec::new(), help: None, explained: None, silent: false }
     }
 
     /// Makes a failure of usage.
@@ -66,8 +73,8 @@ impl Failure {
 
     /// Returns the text for people.
     pub(crate) fn text(&self) -> String {
-        if let Some(shown) = &self.shown {
-            return shown.clone();
+        if let Some(explained) = &self.explained {
+            return explained.text.clone();
         }
         let mut text = format!("error: {}\n", self.message);
         for cause in &self.causes {
@@ -87,7 +94,8 @@ impl Failure {
             "help": self.help,
             "exit": self.exit.code(),
         });
-        if let (Some(Json::Object(more)), Some(object)) = (&self.more, object.as_object_mut()) {
+        let more = self.explained.as_ref().and_then(|explained| explained.more.as_object());
+        if let (Some(more), Some(object)) = (more, object.as_object_mut()) {
             object.extend(more.clone());
         }
         object

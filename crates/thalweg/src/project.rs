@@ -12,7 +12,7 @@ use thalweg_store::Hasher;
 
 use crate::cli::Global;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Explained, Failure};
 use crate::words::did_you_mean;
 
 /// Name of the flow file that is looked for.
@@ -203,11 +203,8 @@ pub(crate) fn refused(diagnostics: &Diagnostics) -> Failure {
     use std::io::IsTerminal;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let failure = Failure::config(diagnostics.to_string()).help("`thalweg check` shows every mistake at its place");
-    Failure {
-        shown: Some(diagnostics.render(colour, 100)),
-        more: Some(serde_json::json!({ "problems": problems(&diagnostics.source, &diagnostics.problems) })),
-        ..failure
-    }
+    let more = serde_json::json!({ "problems": problems(&diagnostics.source, &diagnostics.problems) });
+    Failure { explained: Some(Box::new(Explained { text: diagnostics.render(colour, 100), more })), ..failure }
 }
 
 /// Returns problems as JSON, with line and column.

@@ -89,7 +89,7 @@ fn seconds(range: TimeRange) -> f64 {
 
 fn share(spans: &[TimeRange], whole: TimeRange) -> f64 {
     let all = seconds(whole);
-    if all > 0.0 { spans.iter().map(|span| seconds(*span)).sum::<f64>() / all } else { 0.0 }
+    if all > 0.0 { spans.iter().map(|span| seconds(*span)).fold(0.0, |sum, length| sum + length) / all } else { 0.0 }
 }
 
 fn bar(spans: &[TimeRange], whole: TimeRange) -> String {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use thalweg_ledger::RunId;
+use thalweg_ledger::{RunId, RunRow};
 
 use super::runs::took;
 use super::{Context, Done};
@@ -31,7 +31,7 @@ impl Log {
             return Err(Failure::usage(format!("there is no run {id}")).help("`thalweg runs` lists runs with their numbers"));
         };
         let (inputs, outputs) = (reader.run_inputs(id)?, reader.run_outputs(id)?);
-        let path = run.log.as_ref().map(|log| project.setup.state.join(log));
+        let path = run.log.as_ref().map(|log| project.setup.state.join(log)).or_else(|| usual_place(&project.setup.state, &run));
         let text = path.as_deref().map(read_log).transpose()?.flatten();
         let now = context.now();
         let out = &mut context.out;
@@ -77,15 +77,27 @@ impl Log {
                     out.line("")?;
                 }
             }
+            // What the engine does itself writes no log.
+            None if run.exit.is_none() && run.state == thalweg_ledger::RunState::Done => {}
             None => out.line("  its log is not there")?,
         }
         Ok(Exit::Done)
     }
 }
 
+// Logs lie in a folder for each day, named by the first run of the batch.
+fn usual_place(state: &Path, run: &RunRow) -> Option<PathBuf> {
+    let folder = state.join("logs").join(run.started.strftime("%Y%m%d").to_string());
+    let start = format!("{}-", run.batch.unwrap_or(run.id));
+    let entries = std::fs::read_dir(folder).ok()?;
+    entries.flatten().map(|entry| entry.path()).find(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(&start) && name.ends_with(".log")
+    })
+}
+
 fn read_log(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
-    let path: PathBuf = path.to_owned();
-    match std::fs::read(&path) {
+    match std::fs::read(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::config(format!("failed to read the log {}: {error}", path.display()))),

@@ -57,7 +57,7 @@ fn write(dir: &Path, command: clap::Command, name: &str, written: &mut u32) -> R
     // The page's name is the whole chain of words; clap wants it for as long as the program runs.
     let static_name: &'static str = Box::leak(name.to_owned().into_boxed_str());
     let text = page(&command.name(static_name))?;
-    let store = LocalStore::open(&std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()))?;
+    let store = LocalStore::open(std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()))?;
     store.write_atomically(&RelPath::from_text(format!("{name}.1")), &text)?;
     *written += 1;
     Ok(())

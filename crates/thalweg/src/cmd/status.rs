@@ -30,7 +30,14 @@ impl Status {
         let project = context.project()?;
         let wheres = Where::all(&self.wheres)?;
         let now = context.now();
-        let ledger = project.ledger()?;
+        let Some(ledger) = project.ledger_if_any()? else {
+            if context.out.json {
+                context.out.document(&json!({ "flow": project.flow().name, "now": now, "ledger": null, "engine": null }))?;
+            } else {
+                context.out.line(format!("{}: there is no ledger yet: `thalweg plan` says what would be done, `thalweg run` does it", project.flow().name))?;
+            }
+            return Ok(Exit::Done);
+        };
         let view = View::open(&project, &ledger, now)?;
         let reader = &view.reader;
         let (tallies, mut steps) = if wheres.is_empty() {

@@ -213,8 +213,13 @@ pub(crate) fn take_down(
             }
         })
         .collect();
+    if ending.is_empty() && number.is_none() {
+        // Twice is as good as once.
+        let nothing = format!("there is nothing to {verb}");
+        return if context.out.json { context.out.document(&json!({ "ended": [] })) } else { context.out.line(nothing) };
+    }
     if ending.is_empty() {
-        return Err(Failure::usage(format!("there is nothing to {verb}: {}", word.unwrap_or("nothing is held")))
+        return Err(Failure::usage(format!("nothing of the number {} is held", word.unwrap_or_default()))
             .help("`thalweg status` lists what is held, with its number"));
     }
     let at = context.now();

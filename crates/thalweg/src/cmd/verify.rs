@@ -10,7 +10,7 @@ use crate::work;
 
 /// Reads files again from the medium and compares them with what was recorded
 ///
-/// A file that differs is an alarm, never overwritten. Without options: a sample of 5 %, those verified longest ago.
+/// A file that differs is an alarm, never overwritten. Without options: a sample of 5 %.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  thalweg verify\n  thalweg verify --sample 20%\n  thalweg verify --all --at campus")]
 pub(crate) struct Verify {

@@ -167,7 +167,9 @@ impl Story {
             story.next.push(evaluate(flow, &key, &facts, Occasion::default()));
         }
         story.next.sort_by_key(|evaluation| flow.step_order.iter().position(|step| *step == evaluation.key.step));
-        for keep in flow.keeps.values() {
+        // What is not there any more is no keep's concern.
+        let there = matches!(fact.state, FileState::Present | FileState::Settling);
+        for keep in flow.keeps.values().filter(|_| there) {
             if keep.at.iter().any(|at| at == station) && keep.products.iter().any(|kept| kept == product) {
                 story.keeps.push(match may_delete(flow, keep, &fact, &facts) {
                     Ok(proofs) => KeepWord { keep: keep.name.clone(), may_delete: true, reason: None, proofs },

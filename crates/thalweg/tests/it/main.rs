@@ -1,0 +1,6 @@
+//! The program from outside: its help, its exit codes, its output; and the shape of the workspace.
+
+mod architecture;
+mod codes;
+mod flows;
+mod help;
