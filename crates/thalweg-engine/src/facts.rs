@@ -289,7 +289,7 @@ impl Facts for LedgerFacts<'_> {
 
     fn listing(&self, station: &str) -> Listing {
         let row = self.ask(self.reader.listing(station, &RelPath::default()));
-        row.map(|row| Listing { last_ok: row.ok_started, failing: row.error }).unwrap_or_default()
+        row.map(|row| Listing { last_ok: row.ok_ended, failing: row.error }).unwrap_or_default()
     }
 
     fn opened(&self, key: &KeyId) -> Option<Timestamp> {

@@ -36,7 +36,7 @@ pub(crate) fn take(setup: &Setup) -> Result<InstanceLock, EngineError> {
 }
 
 /// Returns the process id of the engine that works on a ledger, if one does.
-pub fn engine_pid(setup: &Setup) -> Option<u32> {
+pub(crate) fn engine_pid(setup: &Setup) -> Option<u32> {
     let mut file = OpenOptions::new().read(true).open(path(&setup.state)).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => read_pid(&mut file).or(Some(0)),

@@ -30,7 +30,7 @@ use crate::classify::Classifier;
 use crate::control::Answer;
 use crate::facts::{LedgerFacts, RunningKeys};
 use crate::intake::{Intake, Outcome as Taken, Take};
-use crate::runner::Told;
+use crate::runner::{Go, Told};
 use crate::scan::{Scanned, Seen};
 use crate::watch::WatchMessage;
 use crate::{EngineError, Event, Mode, Outcome, Places, Request, Setup};
@@ -66,7 +66,7 @@ pub(crate) struct Active {
     tasks: Vec<Task>,
     runs: Vec<RunId>,
     held: Held,
-    go: Sender<bool>,
+    go: Sender<Go>,
     cancel: Arc<AtomicBool>,
     started: Timestamp,
     outputs: Vec<(String, RelPath)>,
@@ -139,7 +139,6 @@ struct ScanState {
     under_way: bool,
     again: bool,
     due: Option<Timestamp>,
-    events: bool,
 }
 
 impl<'r> Dispatcher<'r> {

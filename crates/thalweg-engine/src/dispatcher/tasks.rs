@@ -11,7 +11,7 @@ use thalweg_ledger::{
 use super::{Active, Dispatcher};
 use crate::classify::identity;
 use crate::facts::file_fact;
-use crate::runner::{End, Failure, How, Left, Staged, Told};
+use crate::runner::{End, Failure, Go, How, Left, Staged, Told};
 use crate::scan::{Seen, Sight, stat_of, stat_of_unit};
 use crate::{EngineError, Event};
 
@@ -40,6 +40,12 @@ impl Dispatcher<'_> {
         let mut rows: Vec<(RunId, Vec<RunOutput>)> = Vec::new();
         let mut going = Vec::new();
         for (no, outputs) in staged {
+            let Some(active) = self.active.get(&no) else { continue };
+            let standing = self.would_be_lost(active, &outputs)?;
+            if !standing.is_empty() {
+                let _ = active.go.send(Go::WorkOn(standing));
+                continue;
+            }
             let flow = self.flow.clone();
             let Some(active) = self.active.get_mut(&no) else { continue };
             active.outputs.extend(outputs.iter().map(|output| (output.station.clone(), output.path.clone())));
@@ -60,10 +66,46 @@ impl Dispatcher<'_> {
         })?;
         for no in going {
             if let Some(active) = self.active.get(&no) {
-                let _ = active.go.send(true);
+                let _ = active.go.send(Go::Publish);
             }
         }
         Ok(())
+    }
+
+    // An update that would replace a version with parts in it that the run neither worked on from nor took in again.
+    fn would_be_lost(&self, active: &Active, outputs: &[Staged]) -> Result<Vec<(String, RelPath)>, EngineError> {
+        let mut standing = Vec::new();
+        for output in outputs.iter().filter(|output| output.update && output.previous.is_none()) {
+            if !matches!(output.how, How::Replace(_)) {
+                continue;
+            }
+            let parts = self.parts_in(output)?;
+            let taken_in = |part: &Contribution| {
+                let own = active.tasks.iter().any(|task| task.key.step == part.step && task.key.text() == part.key);
+                let others = active.tasks.iter().flat_map(|task| &task.with_contributions);
+                own || others.clone().any(|other| other.step == part.step && other.key == part.key)
+                    || self.is_withdrawn(part)
+            };
+            if parts.is_empty() || !parts.iter().all(taken_in) {
+                standing.push((output.station.clone(), output.path.clone()));
+            }
+        }
+        Ok(standing)
+    }
+
+    fn parts_in(&self, output: &Staged) -> Result<Vec<Contribution>, EngineError> {
+        let Some(row) = self.reader.file_at(&output.station, &output.path)? else { return Ok(Vec::new()) };
+        let fact = file_fact(&self.flow, row);
+        let Some(hash) = fact.hash else { return Ok(Vec::new()) };
+        Ok(self.reader.contributions_of(&fact.product, &fact.identity, &hash)?)
+    }
+
+    // A part whose input was put aside or withdrawn is meant to go.
+    fn is_withdrawn(&self, part: &Contribution) -> bool {
+        part.inputs.iter().any(|input| {
+            let files = self.reader.files_of(None, &input.product, &input.fields_key).unwrap_or_default();
+            files.iter().any(|file| matches!(file.state, FileState::Quarantined | FileState::Withdrawn))
+        })
     }
 
     fn record_ends(&mut self, ended: Vec<(u64, End)>) -> Result<(), EngineError> {
@@ -117,7 +159,8 @@ impl Dispatcher<'_> {
             let Some(output) = self.output_row(left, active.runs.first().copied(), now) else { continue };
             rows.push(run_output(&self.flow, &left.output, true));
             if left.output.update {
-                contributions.extend(self.contributions(active, left, &output));
+                let before = self.parts_in(&left.output)?;
+                contributions.extend(self.contributions(active, left, &output, &before));
             }
             outputs.push(output);
         }
@@ -146,8 +189,10 @@ impl Dispatcher<'_> {
             for file in retire {
                 tx.retire(file, &by, &serde_json::json!([]), runs.first().copied(), now)?;
             }
-            for run in &runs {
-                tx.run_staged(*run, &rows)?;
+            for (n, run) in runs.iter().enumerate() {
+                let own = edited.iter().filter(|edit| edit.task == n).filter_map(|edit| edit.left.clone());
+                let all: Vec<RunOutput> = rows.iter().cloned().chain(own).collect();
+                tx.run_staged(*run, &all)?;
                 tx.run_finish(*run, &finish)?;
             }
             for run in &covered {
@@ -155,12 +200,11 @@ impl Dispatcher<'_> {
                 tx.run_staged(id, &rows)?;
                 tx.run_finish(id, &finish)?;
             }
-            for (row, edit) in &edited {
-                if let Some(edit) = edit {
-                    files.push(tx.put_output(edit)?);
-                } else {
-                    tx.retire(*row, &by, &serde_json::json!([]), runs.first().copied(), now)?;
+            for edit in &edited {
+                if let Some(old) = edit.renamed {
+                    tx.retire(old, &by, &serde_json::json!([]), runs.get(edit.task).copied(), now)?;
                 }
+                files.push(tx.put_output(&edit.output)?);
             }
             Ok(files)
         })?;
@@ -263,7 +307,7 @@ impl Dispatcher<'_> {
     }
 
     // What an update's new version holds: what the one before held, and the parts of this run's keys.
-    fn contributions(&self, active: &Active, left: &Left, output: &Output) -> Vec<Contribution> {
+    fn contributions(&self, active: &Active, left: &Left, output: &Output, before: &[Contribution]) -> Vec<Contribution> {
         let product = &output.identity.product;
         let content = if output.data_hash.is_some() { output.data_hash.unwrap_or(output.content) } else { output.content };
         let one = |task: &Task| Contribution {
@@ -287,40 +331,36 @@ impl Dispatcher<'_> {
                 .collect(),
         };
         let mut all: Vec<Contribution> = active.tasks.iter().map(one).collect();
-        let own: Vec<String> = all.iter().map(|c| c.key.clone()).collect();
-        for task in &active.tasks {
-            for other in &task.with_contributions {
-                if !own.contains(&other.key) {
-                    all.push(Contribution {
-                        product: product.clone(),
-                        fields_key: output.identity.fields_key.clone(),
-                        content,
-                        step: other.step.clone(),
-                        step_version: i64::from(other.step_version),
-                        key: other.key.clone(),
-                        identity: other.identity,
-                        run: None,
-                        inputs: other
-                            .inputs
-                            .iter()
-                            .map(|used| InputRef {
-                                product: used.product.clone(),
-                                fields_key: used.identity.clone(),
-                                content: used.hash,
-                            })
-                            .collect(),
-                    });
-                }
+        let taken_in: Vec<_> = active.tasks.iter().flat_map(|task| &task.with_contributions).collect();
+        let before = match left.output.previous {
+            Some(previous) => self.reader.contributions_of(product, &output.identity.fields_key, &previous).unwrap_or_default(),
+            None => before.to_vec(),
+        };
+        for part in before {
+            if all.iter().any(|own| own.step == part.step && own.key == part.key) {
+                continue;
             }
-        }
-        // The earlier version that the runner found by itself.
-        if let Some(previous) = left.output.previous
-            && let Ok(before) = self.reader.contributions_of(product, &output.identity.fields_key, &previous)
-        {
-            for other in before {
-                if !all.iter().any(|c| c.step == other.step && c.key == other.key) {
-                    all.push(Contribution { content, run: None, ..other });
-                }
+            let now = taken_in.iter().find(|other| other.step == part.step && other.key == part.key);
+            match now {
+                Some(now) => all.push(Contribution {
+                    content,
+                    step_version: i64::from(now.step_version),
+                    identity: now.identity,
+                    run: None,
+                    inputs: now
+                        .inputs
+                        .iter()
+                        .map(|used| InputRef {
+                            product: used.product.clone(),
+                            fields_key: used.identity.clone(),
+                            content: used.hash,
+                        })
+                        .collect(),
+                    ..part
+                }),
+                // What was worked on from is still in it.
+                None if left.output.previous.is_some() => all.push(Contribution { content, run: None, ..part }),
+                None => {}
             }
         }
         all
@@ -376,37 +416,36 @@ impl Dispatcher<'_> {
     }
 
     // What a step that may edit its inputs did to them: a new version, or a new name.
-    fn edited(&self, active: &Active) -> Result<Vec<(thalweg_ledger::FileId, Option<Output>)>, EngineError> {
+    fn edited(&self, active: &Active) -> Result<Vec<Edit>, EngineError> {
         let now = self.now();
         let mut edits = Vec::new();
-        for input in active.tasks.iter().flat_map(|task| &task.inputs).filter(|input| input.role.is_empty()) {
-            let Some(row) = self.reader.file_at(&input.station, &input.path)? else { continue };
-            let Some(store) = self.places.store(&input.station) else { continue };
-            let Some(product) = self.flow.products.get(&input.product) else { continue };
-            let mut path = input.path.clone();
-            if matches!(store.stat(&path), Ok(None)) {
-                let Some(renamed) = self.renamed(store.as_ref(), product, input) else {
+        for (n, task) in active.tasks.iter().enumerate() {
+            for input in task.inputs.iter().filter(|input| input.role.is_empty()) {
+                let Some(row) = self.reader.file_at(&input.station, &input.path)? else { continue };
+                let Some(store) = self.places.store(&input.station) else { continue };
+                let Some(product) = self.flow.products.get(&input.product) else { continue };
+                let mut path = input.path.clone();
+                let mut renamed = None;
+                if matches!(store.stat(&path), Ok(None)) {
+                    let Some(new) = self.renamed(store.as_ref(), product, input) else { continue };
+                    renamed = Some(row.id);
+                    path = new;
+                }
+                let Ok(found) = store.hash(&path, &mut |_| {}) else { continue };
+                if renamed.is_none() && Some(found.hash) == row.content {
                     continue;
-                };
-                edits.push((row.id, None));
-                path = renamed;
-            }
-            let Ok(found) = store.hash(&path, &mut |_| {}) else { continue };
-            if path == input.path && Some(found.hash) == row.content {
-                continue;
-            }
-            let Some((_, fields)) = self.classifier.product(&self.flow, &input.station, &path, false) else { continue };
-            let data_hash = crate::probe::is_needed(product)
-                .then(|| {
-                    let absolute = self.places.absolute(&input.station, &path)?;
-                    crate::probe::probe(&self.setup, product, &absolute).ok()?.data_hash
-                })
-                .flatten();
-            let mut all = row.fields.clone();
-            all.extend(fields);
-            edits.push((
-                row.id,
-                Some(Output {
+                }
+                let Some((_, fields)) = self.classifier.product(&self.flow, &input.station, &path, false) else { continue };
+                let data_hash = crate::probe::is_needed(product)
+                    .then(|| {
+                        let absolute = self.places.absolute(&input.station, &path)?;
+                        crate::probe::probe(&self.setup, product, &absolute).ok()?.data_hash
+                    })
+                    .flatten();
+                let mut all = row.fields.clone();
+                all.extend(fields);
+                let by_data = product.compare == thalweg_flow::Compare::Data;
+                let output = Output {
                     station: input.station.clone(),
                     path,
                     identity: identity(product, all, row.range(), now),
@@ -415,11 +454,22 @@ impl Dispatcher<'_> {
                     data_hash,
                     indexed: crate::facts::indexed_fields(&self.flow, &input.product).into_iter().collect(),
                     origin: Origin::Made,
-                    run: active.runs.first().copied(),
+                    run: active.runs.get(n).copied(),
                     verify_mode: "read".into(),
                     at: now,
-                }),
-            ));
+                };
+                let left = Some(RunOutput {
+                    product: input.product.clone(),
+                    fields_key: output.identity.fields_key.clone(),
+                    station: output.station.clone(),
+                    path: output.path.clone(),
+                    content: Some(if by_data { data_hash.unwrap_or(found.hash) } else { found.hash }),
+                    size: found.size,
+                    staged_name: String::new(),
+                    published: true,
+                });
+                edits.push(Edit { task: n, renamed, output, left });
+            }
         }
         Ok(edits)
     }
@@ -572,6 +622,18 @@ impl Dispatcher<'_> {
         facts.trouble()?;
         Ok(files)
     }
+}
+
+/// What a step did to one of its inputs.
+struct Edit {
+    /// The number of the task.
+    task: usize,
+    /// The file that has another name now.
+    renamed: Option<thalweg_ledger::FileId>,
+    /// The new version.
+    output: Output,
+    /// The same as the run's output.
+    left: Option<RunOutput>,
 }
 
 fn run_output(flow: &thalweg_flow::Flow, output: &Staged, published: bool) -> RunOutput {

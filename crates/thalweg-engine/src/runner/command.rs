@@ -16,7 +16,7 @@ use thalweg_flow::{CommandLine, Step};
 
 use super::outputs::{Slot, collect};
 use super::publish::{failure, in_full, publish_all, stand_by};
-use super::{End, Failure, Job, Told};
+use super::{End, Failure, Go, Job, Told};
 use crate::child::{Child, Command, Ended, Sandbox};
 
 /// Rounds in which a verb is given earlier outputs that it turned out to build on.
@@ -99,30 +99,26 @@ fn attempt(job: &Job, task: &Task, line: &CommandLine, builtin: bool, end: &mut 
     }
     verdict(job, task, &ended, builtin, step)?;
     let staged = collect(job, task, &slots, &ended.reports)?;
-    // An update that wrote an output without having been given the earlier one would lose what that one holds.
-    let more: More = staged
-        .iter()
-        .filter(|output| output.update && output.previous.is_none() && !is_built_afresh(task, output))
-        .filter_map(|output| earlier(job, output))
-        .collect();
-    if !more.is_empty() {
-        return Ok(Some(more));
+    match stand_by(job, &staged) {
+        Go::Publish => {
+            end.left = publish_all(job, staged, false)?;
+            Ok(None)
+        }
+        Go::WorkOn(standing) => {
+            let mut more = More::new();
+            for (station, path) in standing {
+                more.extend(staged.iter().filter(|o| o.station == station && o.path == path).filter_map(|o| earlier(job, o)));
+            }
+            Ok(Some(more))
+        }
+        Go::Stop => {
+            end.cancelled = true;
+            Ok(None)
+        }
     }
-    if !stand_by(job, &staged) {
-        end.cancelled = true;
-        return Ok(None);
-    }
-    end.left = publish_all(job, staged, false)?;
-    Ok(None)
 }
 
-fn is_built_afresh(task: &Task, output: &super::Staged) -> bool {
-    // A task that takes in other keys' contributions without the earlier output builds it anew on purpose.
-    !task.with_contributions.is_empty()
-        && !task.previous.iter().any(|previous| previous.file.path == output.path)
-        && task.inputs.iter().any(|input| input.role.is_empty() && !input.counts)
-}
-
+// What stands in an output's place, as an earlier output to work on from.
 fn earlier(job: &Job, output: &super::Staged) -> Option<thalweg_flow::planner::Previous> {
     let store = job.places.store(&output.station)?;
     let found = store.hash(&output.path, &mut |_| {}).ok()?;

@@ -9,7 +9,7 @@ use thalweg_store::Store;
 use thalweg_transfer::{Conflict, CopyOptions, TransferError, Verify, copy_verified};
 
 use super::publish::{in_full, publish_all, stand_by};
-use super::{End, Failure, How, Job, Left, Staged, Told};
+use super::{End, Failure, Go, How, Job, Left, Staged, Told};
 
 /// Copies every input to every station it goes to; all or it is not done.
 pub(super) fn deliver(job: &Job) -> End {
@@ -169,7 +169,7 @@ fn within_one(job: &Job, verb: Option<&Verb>, input: &TaskInput, output: &TaskOu
         update: false,
         previous: None,
     };
-    if !stand_by(job, std::slice::from_ref(&staged)) {
+    if stand_by(job, std::slice::from_ref(&staged)) != Go::Publish {
         return Err(Stop::Cancelled);
     }
     if matches!(verb, Some(Verb::Link))

@@ -35,8 +35,19 @@ pub(crate) struct Job {
     pub(crate) log: PathBuf,
     pub(crate) cancel: Arc<AtomicBool>,
     /// The dispatcher's word that the outputs are journalled.
-    pub(crate) go: Receiver<bool>,
+    pub(crate) go: Receiver<Go>,
     pub(crate) tell: Tell,
+}
+
+/// The dispatcher's answer to outputs that stand by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Go {
+    /// They are journalled: publish them.
+    Publish,
+    /// These stand there already and hold parts that the run was not given: it works on from them, once more.
+    WorkOn(Vec<(String, RelPath)>),
+    /// Nothing is published.
+    Stop,
 }
 
 /// How a runner tells the dispatcher; false when nobody listens any more.

@@ -167,7 +167,8 @@ fn one(
     let standing = store.stat(path).map_err(|error| failure(path, &error))?;
     let how = match (standing, output.replaces) {
         (None, _) => How::New,
-        (Some(_), None) if output.update => return Err(Failure::new(ErrorClass::Refused, format!("{path} is there and is not known"))),
+        // The dispatcher knows what that one holds, and has it worked on from if anything would be lost.
+        (Some(meta), _) if output.update => How::Replace(Box::new(meta)),
         (Some(_), None) => How::New,
         (Some(meta), Some(expected)) => {
             let now = store.hash(path, &mut |_| {}).map_err(|error| failure(path, &error))?;

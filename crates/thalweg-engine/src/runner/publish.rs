@@ -3,14 +3,12 @@
 use thalweg_core::{ErrorClass, RelPath};
 use thalweg_store::{OldContent, Publish, Store, StoreError};
 
-use super::{Failure, How, Job, Left, Staged, staging_name};
+use super::{Failure, Go, How, Job, Left, Staged, staging_name};
 
-/// Tells the dispatcher that outputs stand by and waits until they are journalled.
-///
-/// Returns false when the run is not to go on.
-pub(crate) fn stand_by(job: &Job, outputs: &[Staged]) -> bool {
+/// Tells the dispatcher that outputs stand by and waits for its word.
+pub(crate) fn stand_by(job: &Job, outputs: &[Staged]) -> Go {
     let told = super::Told::Staged { no: job.no, outputs: outputs.to_vec() };
-    job.tell.tell(told) && job.go.recv().unwrap_or(false)
+    if job.tell.tell(told) { job.go.recv().unwrap_or(Go::Stop) } else { Go::Stop }
 }
 
 /// Puts staged outputs into their places.

@@ -1,0 +1,6 @@
+//! The engine on real folders.
+
+mod backward;
+mod forward;
+mod steps;
+mod workshop;
