@@ -77,6 +77,7 @@ macro_rules! commands {
 }
 
 commands! {
+    Demo => demo;
     Check => check;
     Graph => graph;
     Schema => schema;

@@ -175,7 +175,7 @@ impl Instrument {
         if self.store.stat(path)?.is_some() {
             return Ok(false);
         }
-        let folder = path.parent().unwrap_or_default();
+        let folder = path.parent();
         self.store.make_folder(&folder)?;
         // The same name every time: one left by a kill is written over.
         let temporary = folder.join(&format!(".{}.tmp", path.file_name()));

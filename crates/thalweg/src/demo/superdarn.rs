@@ -71,7 +71,7 @@ fn make_input(folder: &Folder, told: &mut dyn FnMut(&str)) -> Result<(), Failure
                 slice,
                 cpid: set.cpid,
                 records: set.records,
-                seed: u64::from(start.as_second().unsigned_abs() != 0) + u64::from(slice) + 2 * u64::from(set.number.unsigned_abs()),
+                seed: 1 + u64::from(slice) + 2 * u64::from(set.number.unsigned_abs()),
                 ..SynthOptions::default()
             };
             told(&format!("the radar writes {name}"));
