@@ -17,3 +17,6 @@ pub use command::{Command, Sandbox};
 pub use ended::{Ended, SandboxState};
 pub use error::ChildError;
 pub use run::Child;
+
+#[cfg(test)]
+mod tests;

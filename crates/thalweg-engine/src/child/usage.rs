@@ -29,3 +29,16 @@ pub(super) fn peak_rss(pid: Pid) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
+
+/// Tells if any process of a group is still running: one that has ended and waits to be collected is not.
+pub(super) fn group_runs(group: Pid) -> bool {
+    let group = group.as_raw_nonzero().to_string();
+    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+    processes.flatten().any(|process| {
+        let text = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        // After the name: state, parent, group.
+        let mut fields = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+        let state = fields.next();
+        state.is_some_and(|state| !matches!(state, "Z" | "X")) && fields.nth(1) == Some(&group)
+    })
+}

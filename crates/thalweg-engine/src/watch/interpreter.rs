@@ -106,7 +106,8 @@ impl Interpreter {
             }
             _ => {}
         }
-        if is_temporary(path.file_name(), &[]) {
+        // Also what a temporary folder holds, should events of it come.
+        if path.as_str().split('/').any(|part| is_temporary(part, &[])) {
             return Vec::new();
         }
         if event.is_folder { self.folder(event) } else { self.file(event, now) }
