@@ -71,6 +71,9 @@ impl From<thalweg_steps::Error> for Failure {
             thalweg_steps::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Self { exit: Exit::Usage, ..failure },
             thalweg_steps::Error::NoSlice { .. } => Self { exit: Exit::Usage, ..failure }.help("--slice N says it"),
             thalweg_steps::Error::UnknownStation { station, .. } => failure.help(format!("--station {station}=ID gives the radar its number")),
+            thalweg_steps::Error::Borealis { .. } if failure.exit == Exit::Config => {
+                failure.help("to-dmap converts rawacf files of a known version; other kinds have no DMAP form here")
+            }
             thalweg_steps::Error::TargetExists { .. } => failure.help("--force replaces it"),
             _ => failure,
         }

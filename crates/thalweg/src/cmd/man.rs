@@ -24,7 +24,9 @@ pub(crate) struct Man {
 
 impl Man {
     pub(crate) fn run(self, context: &mut Context) -> Done {
-        let command = Cli::command();
+        let mut command = Cli::command();
+        // The options of every command are handed down to each, to which some of its own refer.
+        command.build();
         let Some(dir) = self.dir else {
             context.out.write_all(&page(&command)?)?;
             return Ok(Exit::Done);

@@ -128,7 +128,7 @@ fn event(kind: &str, subject: &Subject, data: Json, at: Timestamp) -> NewEvent {
     }
 }
 
-/// Records a hold or pause and tells the engine.
+/// Records a hold, pause or drain and tells the engine.
 ///
 /// # Errors
 ///
@@ -165,7 +165,9 @@ pub(crate) fn put_up(
         Ok(id)
     })?;
     drop(ledger);
-    refresh(&project, context)?;
+    let what = subject.step.clone().or_else(|| subject.station.clone());
+    let request = if kind == HoldKind::Drain { Request::Drain { what } } else { Request::Refresh };
+    tell_engine(&project, request, context)?;
     if context.out.json {
         context.out.document(&json!({ "id": id.0, "kind": kind, "subject": subject.text(), "where": condition }))?;
     } else {
@@ -232,7 +234,7 @@ pub(crate) fn take_down(
         tx.event(&what)
     })?;
     drop(ledger);
-    refresh(&project, context)?;
+    tell_engine(&project, Request::Refresh, context)?;
     if context.out.json {
         context.out.document(&json!({ "ended": ending }))?;
     } else {
@@ -250,10 +252,10 @@ pub(crate) fn hold_text(hold: &HoldRow) -> String {
     format!("{} of {}{condition} by {} since {}: {}", hold.kind, subject.text(), hold.by, time(hold.since), hold.why)
 }
 
-// A running engine is told at once; without one the next run reads it.
-fn refresh(project: &Project, context: &mut Context) -> Result<(), Failure> {
+// A running engine is told at once; without one nothing runs, and the next one reads the ledger.
+fn tell_engine(project: &Project, request: Request, context: &mut Context) -> Result<(), Failure> {
     if engine_pid(&project.setup).is_some() {
-        work::ask(project, Request::Refresh, None, context)?;
+        work::ask(project, request, None, context)?;
     }
     Ok(())
 }

@@ -24,8 +24,8 @@ use crate::work;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  thalweg trim\n  thalweg trim radar\n  thalweg trim --yes\n  thalweg trim --json | jq 'select(.delete) | .path'")]
 pub(crate) struct Trim {
-    /// Only at this station
-    #[arg(value_name = "STATION")]
+    /// Only at this station; for the list only
+    #[arg(value_name = "STATION", conflicts_with = "yes")]
     station: Option<String>,
     /// Delete
     #[arg(long)]

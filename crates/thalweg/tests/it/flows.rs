@@ -163,6 +163,10 @@ fn what_is_paused_or_held_waits_until_it_is_released() {
     assert!(out.contains("nothing to resume"), "{out}");
     run(at, &["release", "2"], 0);
     run(at, &["release", "2"], 2);
+    run(at, &["drain", "send"], 0);
+    let (out, _) = run(at, &["run", "--once"], 0);
+    assert!(out.contains("0 done"), "{out}");
+    run(at, &["resume"], 0);
     let (out, _) = run(at, &["run", "--once"], 0);
     assert!(out.contains("3 done"), "{out}");
 }

@@ -3,11 +3,12 @@
 use crate::flows::thalweg;
 
 /// The subcommands of the command-line contract that are built, with the words that come before their help.
-const COMMANDS: [&[&str]; 34] = [
+const COMMANDS: [&[&str]; 35] = [
     &["check"], &["graph"], &["schema"], &["plan"], &["run"], &["make"], &["status"], &["why"], &["runs"], &["log"],
     &["find"], &["gaps"], &["coverage"], &["lineage"], &["scan"], &["retry"], &["hold"], &["release"], &["pause"],
     &["resume"], &["drain"], &["trim"], &["verify"], &["quarantine"], &["quarantine", "list"], &["quarantine", "release"],
-    &["send"], &["dmap", "check"], &["dmap", "dump"], &["superdarn", "to-dmap"], &["completions"], &["man"], &["probe"], &[],
+    &["send"], &["dmap", "check"], &["dmap", "dump"], &["superdarn", "to-dmap"], &["completions"], &["man"], &["probe"],
+    &["demo"], &[],
 ];
 
 fn help(words: &[&str], flag: &str) -> String {
@@ -53,6 +54,17 @@ fn exit_codes_stand_in_the_help_and_in_the_manual() {
     for (code, meaning) in [("3", "invalid configuration"), ("5", "refused for safety"), ("75", "try later")] {
         assert!(text.contains(&format!("{code}  {meaning}")), "{text}");
         assert!(manual.contains(&format!("{code}\n{meaning}")), "{manual}");
+    }
+}
+
+#[test]
+fn every_command_has_a_page_of_the_manual() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    thalweg().args(["man", "--dir", "man1"]).current_dir(folder.path()).assert().success();
+    for words in COMMANDS.into_iter().filter(|words| *words != ["probe"]) {
+        let name = [&["thalweg"], words].concat().join("-");
+        let page = std::fs::read_to_string(folder.path().join(format!("man1/{name}.1"))).unwrap_or_default();
+        assert!(page.contains("EXIT STATUS"), "{name}");
     }
 }
 
