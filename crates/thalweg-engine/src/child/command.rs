@@ -13,6 +13,8 @@ use std::time::Duration;
 pub struct Sandbox {
     /// Files and folders that it may read.
     pub read: Vec<PathBuf>,
+    /// Trees that it may read and run programs from, where they exist.
+    pub programs: Vec<PathBuf>,
     /// Folders in which it may do everything.
     pub write: Vec<PathBuf>,
     /// Whether it may open and accept TCP connections.

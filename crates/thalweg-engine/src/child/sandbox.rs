@@ -56,6 +56,9 @@ pub(super) fn rules(
     for folder in [program.parent(), real.parent()].into_iter().flatten() {
         rules = allow(rules, folder, run, false)?;
     }
+    for tree in &sandbox.programs {
+        rules = allow(rules, tree, run, false)?;
+    }
     rules = allow(rules, cwd, read, true)?;
     for path in &sandbox.read {
         rules = allow(rules, path, read, true)?;

@@ -235,7 +235,7 @@ fn cell() -> (TempDir, Sandbox) {
     for name in ["secret", "in/a"] {
         std::fs::File::create(at(name)).unwrap().write_all(name.as_bytes()).unwrap();
     }
-    let sandbox = Sandbox { read: vec![at("in")], write: vec![at("out")], tcp: false };
+    let sandbox = Sandbox { programs: Vec::new(), read: vec![at("in")], write: vec![at("out")], tcp: false };
     (folder, sandbox)
 }
 
@@ -303,7 +303,7 @@ fn a_sandbox_without_tcp_connects_nowhere() {
 fn a_sandbox_around_what_is_missing_is_a_mistake() {
     let folder = folder();
     let mut command = script(folder.path(), ":");
-    command.sandbox = Some(Sandbox { read: vec![folder.path().join("missing")], ..Sandbox::default() });
+    command.sandbox = Some(Sandbox { programs: Vec::new(), read: vec![folder.path().join("missing")], ..Sandbox::default() });
     let error = Child::spawn(command).unwrap_err();
     assert!(matches!(error, ChildError::Sandbox { .. }));
     assert!(error.to_string().contains("missing"), "{error}");

@@ -276,11 +276,16 @@ fn command(
         env("THALWEG_ATTEMPT", job.attempt.to_string().into()),
         env("THALWEG_STAGING", folder.as_os_str().to_owned()),
     ];
-    for name in ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR"] {
+    for name in ["PATH", "HOME", "USER", "LOGNAME"] {
         command.env.extend(std::env::var_os(name).map(|value| env(name, value)));
     }
     command.env.extend(step.environment.iter().map(|(name, value)| env(name, value.into())));
+    let temporary = folder.join("tmp");
+    std::fs::create_dir_all(&temporary)
+        .map_err(|error| Failure::new(ErrorClass::Transient, format!("{}: {error}", temporary.display())))?;
+    command.env.push(env("TMPDIR", temporary.into_os_string()));
     let mut read: Vec<PathBuf> = task.inputs.iter().map(|input| input_path(job, input)).collect();
+    let programs = if builtin { Vec::new() } else { what_programs_need(job) };
     read.extend(previous.iter().map(|path| PathBuf::from(os(path))));
     read.extend(step.reads.iter().map(|path| job.setup.base.join(path)));
     read.retain(|path| path.exists());
@@ -293,8 +298,19 @@ fn command(
     if step.edits {
         write.extend(task.inputs.iter().filter(|i| i.role.is_empty()).filter_map(|i| input_path(job, i).parent().map(Into::into)));
     }
-    command.sandbox = Some(Sandbox { read, write, tcp: step.network });
+    command.sandbox = Some(Sandbox { read, programs, write, tcp: step.network });
     Ok(command)
+}
+
+// What an external program may need besides its inputs cannot be known: it may read the flow file's folder, where its
+// scripts and settings lie, and the trees that the folders of PATH belong to (`~/.local` for `~/.local/bin`).
+fn what_programs_need(job: &Job) -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let trees = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).filter_map(|folder| {
+        let tree = folder.parent()?;
+        (tree.components().count() > 2).then(|| tree.to_owned())
+    });
+    trees.chain([job.setup.base.clone()]).collect()
 }
 
 fn description(job: &Job, task: &Task, outputs: &[String], previous: &[String]) -> serde_json::Value {
@@ -388,6 +404,11 @@ fn verdict(job: &Job, task: &Task, ended: &Ended, builtin: bool, step: &Step) ->
         _ if builtin && (code == 2 || code == 3) => ErrorClass::Config,
         _ if builtin && code == 5 => ErrorClass::Refused,
         _ => ErrorClass::Bug,
+    };
+    let said = if !builtin && code == 126 {
+        format!("{said} (the sandbox lets it read its inputs, the flow file's folder and what `reads` of the step names)")
+    } else {
+        said
     };
     let bad = if class == ErrorClass::Data { only() } else { None };
     Err(Failure { class, message: format!("exit code {code}: {said}"), bad })

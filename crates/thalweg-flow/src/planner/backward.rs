@@ -189,7 +189,12 @@ impl Backward<'_> {
                     self.plan.ready.push(*task);
                 }
             }
-            Next::Running => self.plan.running.push(key),
+            Next::Running => {
+                for output in self.facts.outputs_later(self.flow, step, &key) {
+                    self.facts.files.push(output);
+                }
+                self.plan.running.push(key);
+            }
             // What was taken away from a dropbox was delivered.
             Next::Nothing if evaluation.there == There::Retired && evaluation.reason.code != "taken" => {
                 self.plan.missing.push(evaluation);

@@ -86,11 +86,12 @@ impl Look<'_> {
     fn next(&self, standing: &Standing) -> Result<Task, Stop> {
         self.bad_inputs()?;
         self.condition()?;
+        self.by_itself(standing)?;
         let awaited = self.missing_inputs(standing)?;
         self.other_steps()?;
         self.moment()?;
         let used = self.nothing_poorer(standing)?;
-        self.blocks(standing)?;
+        self.blocks()?;
         let task = self.task(standing, used, awaited)?;
         self.failed_before(&task)?;
         Ok(task)
@@ -189,10 +190,7 @@ impl Look<'_> {
             return Ok(());
         }
         match &self.step.when {
-            When::Arrives => Ok(()),
-            When::Asked => {
-                Err((Next::Blocked, Reason::new("asked", "it is made only when asked for (`thalweg make`)")))
-            }
+            When::Arrives | When::Asked => Ok(()),
             When::Flag(flag) => match self.facts.round(&self.step.name, &self.key.station).open {
                 Some(_) => Ok(()),
                 None => Err((Next::Waiting, Reason::new("flag", format!("it starts when a flag {flag} appears")))),
@@ -250,7 +248,7 @@ impl Look<'_> {
         Ok(used)
     }
 
-    fn blocks(&self, standing: &Standing) -> Result<(), Stop> {
+    fn blocks(&self) -> Result<(), Stop> {
         let stations = std::iter::once(self.key.station.as_str())
             .chain(self.step.sources(&self.key.station))
             .chain(self.step.to.iter().map(String::as_str))
@@ -267,10 +265,18 @@ impl Look<'_> {
             let text = format!("{} by {} since {}: {}", hold.kind, hold.by, hold.since, hold.why);
             return Err((Next::Blocked, Reason::new(&hold.kind, text)));
         }
-        if !self.occasion.asked {
-            self.window(standing)?;
-        }
         Ok(())
+    }
+
+    // What nobody takes by itself waits for nothing: this comes before everything that time can bring.
+    fn by_itself(&self, standing: &Standing) -> Result<(), Stop> {
+        if self.occasion.asked {
+            return Ok(());
+        }
+        if matches!(self.step.when, When::Asked) {
+            return Err((Next::Blocked, Reason::new("asked", "it is made only when asked for (`thalweg make`)")));
+        }
+        self.window(standing)
     }
 
     // Only keys that lie in the window are taken by themselves; besides, for `give_up`: gaps that lay in it when they were
@@ -351,6 +357,9 @@ impl Look<'_> {
             if let Some(file) = standing_there
                 && matches!(file.state, FileState::Present | FileState::Settling)
                 && file.origin == Origin::Seen
+                // A key that never ran may have made it before the ledger was lost: it runs, and its run is refused if
+                // it makes anything else.
+                && standing.last.is_some()
                 && !left.clone().any(|left| left.station == output.station && left.path == *path && Some(left.hash) == file.hash)
                 && !(carries && file.hash.is_some_and(|hash| contents.contains(&hash)))
             {

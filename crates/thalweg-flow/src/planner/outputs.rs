@@ -100,7 +100,9 @@ fn one(
         .pattern_at(station)
         .format(fields, &env, like.map(|file| file.path.file_name()))
         .map_err(|error| format!("the path of {} at {station} cannot be formed: {error}", product.name))?;
-    let replaces = facts.file_at(station, &path).filter(FileFact::is_usable).and_then(|file| file.hash);
+    // Only what the flow itself put there may be replaced.
+    let own = facts.file_at(station, &path).filter(|file| file.is_usable() && file.origin != super::Origin::Seen);
+    let replaces = own.and_then(|file| file.hash);
     Ok(TaskOutput {
         station: station.to_owned(),
         product: product.name.clone(),
