@@ -4,5 +4,6 @@ mod broken;
 mod flows;
 mod graph;
 mod mutated;
+mod planning;
 mod schema;
 mod values;

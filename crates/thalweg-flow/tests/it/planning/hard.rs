@@ -1,0 +1,1 @@
+//! What was hard on paper.

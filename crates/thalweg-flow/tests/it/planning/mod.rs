@@ -1,0 +1,5 @@
+//! The planner from outside: stories, hard points, properties, cost.
+
+mod cases;
+mod hard;
+mod world;
