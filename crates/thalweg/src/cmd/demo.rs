@@ -72,27 +72,34 @@ fn demonstrate(system: &'static System, folder: &mut Folder, context: &mut Conte
     if folder.put_flow(system)? {
         context.out.note(format!("{} is not as it is shipped; it is carried out as it stands", folder.flow_file().display()));
     }
+    let telling = (context.out.verbosity > 0 && !context.out.json).then_some(Telling::Lines);
+    let mut trouble = None;
     if !folder.has_input() {
-        (system.make_input)(folder, &mut |text| say(text.to_owned()))?;
+        (system.make_input)(folder, &mut |file| {
+            say(format!("written {file}"));
+            if telling.is_some() {
+                let told = context.out.line(format!("{:<11} {file}", "written")).and_then(|()| Ok(std::io::Write::flush(&mut context.out)?));
+                if let Err(failure) = told {
+                    trouble.get_or_insert(failure);
+                }
+            }
+        })?;
         folder.note_input(system)?;
     }
     let global = Global { flow: Some(folder.flow_file()), ..context.global.clone() };
     let project = Project::load(&global, None, &context.clock)?;
     let begun = context.now();
     let engine = Engine::open(project.setup.clone())?;
-    let telling = (context.out.verbosity > 0 && !context.out.json).then_some(Telling::Lines);
-    let mut trouble = None;
     let outcome = engine.run(Mode::Once, &mut |event| {
         if let Event::RunStarted { step, key, .. } = event {
             say(format!("{step} {key}"));
         }
         if let Some(telling) = telling {
-            let mut told = Ok(());
-            let mut write = || told = tell(event, telling, &mut context.out);
-            match spinner {
+            let mut write = || tell(event, telling, &mut context.out);
+            let told = match spinner {
                 Some(spinner) => spinner.suspend(write),
                 None => write(),
-            }
+            };
             if let Err(failure) = told {
                 trouble.get_or_insert(failure);
             }

@@ -21,7 +21,7 @@ pub(crate) struct System {
     pub(crate) about: &'static str,
     /// The shipped flow file.
     pub(crate) flow: &'static str,
-    /// Makes the input, the same every time; what is there already stays.
+    /// Makes the input, the same every time, telling each file when it is there; what is there already stays.
     pub(crate) make_input: fn(&Folder, &mut dyn FnMut(&str)) -> Result<(), Failure>,
     /// Files that are bad on purpose, by the last part of their names.
     pub(crate) damaged: &'static [&'static str],
@@ -29,8 +29,8 @@ pub(crate) struct System {
     pub(crate) choosing: &'static [&'static str],
     /// A file whose whole story is worth reading, as STATION/PATH.
     pub(crate) example: &'static str,
-    /// A product whose coverage is worth a look.
-    pub(crate) product: &'static str,
+    /// What `coverage` is asked: a product and the span of the input.
+    pub(crate) coverage: &'static str,
 }
 
 /// The systems.

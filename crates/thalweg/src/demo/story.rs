@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use jiff::SignedDuration;
 use serde::Serialize;
+use thalweg_core::Timestamp;
 use thalweg_engine::Outcome;
 use thalweg_engine::facts::file_fact;
 use thalweg_flow::planner::keep::may_delete;
@@ -99,7 +101,16 @@ struct PutAside {
 #[derive(Debug, Serialize)]
 struct Retention {
     keep: String,
+    station: String,
+    /// Files that may go now.
     may_delete: u64,
+    /// Files that may go as soon as they are old enough.
+    too_young: u64,
+    /// When the last of those is old enough.
+    until: Option<Timestamp>,
+    /// The copies on which those rest that may go, now or then.
+    rests_on: BTreeSet<String>,
+    /// Files that stay, whatever their age.
     stays: Vec<Stays>,
 }
 
@@ -125,7 +136,7 @@ impl Story {
     /// # Errors
     ///
     /// Those of the ledger.
-    pub(crate) fn gather(system: &System, folder: &Path, project: &Project, outcome: Outcome, seconds: f64, now: thalweg_core::Timestamp) -> Result<Self, Failure> {
+    pub(crate) fn gather(system: &System, folder: &Path, project: &Project, outcome: Outcome, seconds: f64, now: Timestamp) -> Result<Self, Failure> {
         let ledger = project.ledger()?;
         let view = View::open(project, &ledger, now)?;
         let rows = all_files(&view)?;
@@ -199,7 +210,8 @@ impl Story {
         out.heading("Where it lies now")?;
         let mut table = Table::new(&[]).indented(2);
         for lies in &self.lies {
-            let more = lies.files.saturating_sub(lies.paths.len() as u64);
+            // One is named; the document has some more.
+            let more = lies.files.saturating_sub(1);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             table.row([
                 lies.station.as_str().into(),
@@ -229,11 +241,19 @@ impl Story {
             out.line(format!("      put aside{now_at}{report}: {}", bad.why))?;
         }
         out.line("")?;
-        out.heading("What may be deleted")?;
+        out.heading("What may be deleted, and why the rest stays")?;
         for keep in &self.retention {
-            out.line(format!("  {}: {}", keep.keep, count(keep.may_delete, "file", "files")))?;
+            let mut parts = vec![format!("{} now", count(keep.may_delete, "file", "files"))];
+            if keep.too_young > 0 {
+                let until = keep.until.map(|until| format!(" at {}", time(until))).unwrap_or_default();
+                parts.push(format!("{} when old enough{until}", keep.too_young));
+            }
+            let copies: Vec<&str> = keep.rests_on.iter().map(String::as_str).collect();
+            let rests = if copies.is_empty() { String::new() } else { format!("; proof: {}", copies.join(", ")) };
+            out.line(format!("  {} at {}: {}{rests}", keep.keep, keep.station, parts.join(", ")))?;
             for stays in &keep.stays {
-                out.line(format!("      {} stay: {} ({})", stays.files, stays.why, stays.example))?;
+                let word = if stays.files == 1 { "stays" } else { "stay" };
+                out.line(format!("      {} {word}: {} ({})", stays.files, stays.why, stays.example))?;
             }
         }
         for note in &self.notes {
@@ -394,15 +414,38 @@ fn retention(project: &Project, view: &View, rows: &[FileRow]) -> Result<Vec<Ret
     let facts = view.facts(flow);
     let mut told = Vec::new();
     for keep in flow.keeps.values() {
-        let mut retention = Retention { keep: keep.name.clone(), may_delete: 0, stays: Vec::new() };
+        // Everything here is minutes old: what matters is what the rule says when age is none of its reasons.
+        let mut ageless = keep.clone();
+        ageless.min_age = SignedDuration::ZERO;
+        ageless.delete.older_than = None;
+        let mut retention = Retention {
+            keep: keep.name.clone(),
+            station: keep.at.join(", "),
+            may_delete: 0,
+            too_young: 0,
+            until: None,
+            rests_on: BTreeSet::new(),
+            stays: Vec::new(),
+        };
         // Files with reasons of one kind are told together, by the words of the first.
         let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
         let of_keep = rows.iter().filter(|row| {
-            row.state == FileState::Present && keep.at.contains(&row.station) && keep.products.contains(&row.product)
+            let there = matches!(row.state, FileState::Present | FileState::Settling);
+            there && keep.at.contains(&row.station) && keep.products.contains(&row.product)
         });
         for row in of_keep {
-            match may_delete(flow, keep, &file_fact(flow, row.clone()), &facts) {
-                Ok(_) => retention.may_delete += 1,
+            let fact = file_fact(flow, row.clone());
+            match may_delete(flow, &ageless, &fact, &facts) {
+                Ok(proofs) => {
+                    retention.rests_on.extend(proofs.iter().map(|proof| format!("{} at {}", proof.product, proof.station)));
+                    match may_delete(flow, keep, &fact, &facts) {
+                        Ok(_) => retention.may_delete += 1,
+                        Err(reason) => {
+                            retention.too_young += 1;
+                            retention.until = retention.until.max(reason.until);
+                        }
+                    }
+                }
                 Err(reason) => {
                     let at = *kinds.entry(reason.code.clone()).or_insert(retention.stays.len());
                     match retention.stays.get_mut(at) {
@@ -425,7 +468,7 @@ fn commands(system: &System, project: &Project) -> Vec<[String; 2]> {
     vec![
         line("status".to_owned(), "where everything is"),
         line(format!("why {}", system.example), "the whole story of one file"),
-        line(format!("coverage {} --from 2025-11-20 --to 2025-11-21", system.product), "which times are there"),
+        line(format!("coverage {}", system.coverage), "which times are there"),
         line("runs".to_owned(), "what was tried, how long it took"),
         line("quarantine".to_owned(), "what is put aside"),
         line("trim --all".to_owned(), "what retention says of each file"),

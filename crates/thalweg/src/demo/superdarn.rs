@@ -20,7 +20,7 @@ pub(super) const SYSTEM: System = System {
     damaged: &["20251120.0400.00.sas.1.rawacf.h5"],
     choosing: &["distribute"],
     example: "campus/sas_data/20251120.0000.00.sas.a.rawacf.bz2",
-    product: "rawacf",
+    coverage: "rawacf --from 2025-11-20 --to 2025-11-21",
 };
 
 /// Start of the first set, seconds since 1970: 2025-11-20T00:00:00Z.
@@ -74,11 +74,11 @@ fn make_input(folder: &Folder, told: &mut dyn FnMut(&str)) -> Result<(), Failure
                 seed: 1 + u64::from(slice) + 2 * u64::from(set.number.unsigned_abs()),
                 ..SynthOptions::default()
             };
-            told(&format!("the radar writes {name}"));
             radar.file(&path, start + SET, |temporary| {
                 write(temporary, set.layout, &options).map_err(|error| Failure::of(&error, error.class()))?;
                 if set.cut == Some(slice) { halve(temporary) } else { Ok(()) }
             })?;
+            told(&format!("radar/{path}"));
         }
     }
     Ok(())
