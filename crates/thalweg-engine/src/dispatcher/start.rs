@@ -9,7 +9,7 @@ use thalweg_flow::planner::{Facts, KeyId, Next, Occasion, Task, evaluate};
 use thalweg_ledger::{NewRun, RunId, RunInput};
 
 use super::{Active, Dispatcher, Message};
-use crate::runner::{self, Job, Told};
+use crate::runner::{self, Job, Layout, Told, left_out};
 use crate::{EngineError, Event};
 
 impl Dispatcher<'_> {
@@ -185,6 +185,23 @@ impl Dispatcher<'_> {
         }
     }
 
+    // Where the verb of an update looks for its earlier outputs, as its last runs have shown.
+    fn layout_of(&self, task: &Task) -> Result<Layout, EngineError> {
+        let mut layout = Layout::new();
+        for previous in &task.previous {
+            for run in self.reader.runs_making_path(&previous.file.station, &previous.file.path)? {
+                let outputs = self.reader.run_outputs(run.id)?;
+                let own = outputs.iter().find(|output| output.path == previous.file.path && !output.staged_name.is_empty());
+                if let Some(output) = own {
+                    let staged = thalweg_core::RelPath::from_text(output.staged_name.clone());
+                    layout.insert(output.product.clone(), left_out(&staged, &output.path));
+                    break;
+                }
+            }
+        }
+        Ok(layout)
+    }
+
     fn begin(
         &mut self,
         tasks: Vec<Task>,
@@ -213,6 +230,7 @@ impl Dispatcher<'_> {
             log,
             cancel: cancel.clone(),
             go: wait,
+            layout: self.layout_of(first)?,
             tell: crate::runner::Tell::new(move |told: Told| inbox.send(Message::Told(told)).is_ok()),
         };
         for (task, run) in tasks.iter().zip(&runs) {

@@ -16,7 +16,7 @@ use thalweg_flow::{CommandLine, Step};
 
 use super::outputs::{Slot, collect};
 use super::publish::{failure, in_full, publish_all, stand_by};
-use super::{End, Failure, Go, Job, Told};
+use super::{End, Failure, Go, Job, Layout, Told, left_out};
 use crate::child::{Child, Command, Ended, Sandbox};
 
 /// Rounds in which a verb is given earlier outputs that it turned out to build on.
@@ -26,8 +26,9 @@ const ROUNDS: usize = 3;
 pub(super) fn run(job: &Job, line: &CommandLine, builtin: bool) -> End {
     let mut task = merged(&job.tasks);
     let mut end = End::default();
+    let mut layout = job.layout.clone();
     for _ in 0..ROUNDS {
-        match attempt(job, &task, line, builtin, &mut end) {
+        match attempt(job, &task, line, builtin, &mut layout, &mut end) {
             Ok(Some(more)) => task.previous.extend(more),
             Ok(None) => return end,
             Err(failure) => {
@@ -68,10 +69,18 @@ fn merged(tasks: &[Task]) -> Task {
 
 type More = Vec<thalweg_flow::planner::Previous>;
 
-fn attempt(job: &Job, task: &Task, line: &CommandLine, builtin: bool, end: &mut End) -> Result<Option<More>, Failure> {
+/// Runs the verb once; gives earlier outputs that it has to work on from in another round, if there are any.
+fn attempt(
+    job: &Job,
+    task: &Task,
+    line: &CommandLine,
+    builtin: bool,
+    layout: &mut Layout,
+    end: &mut End,
+) -> Result<Option<More>, Failure> {
     let Some(step) = job.step() else { return Err(Failure::new(ErrorClass::Config, "the flow has no such step")) };
     let (slots, folder) = prepare(job, task)?;
-    place_previous(job, task, &slots)?;
+    let placed = place_previous(job, task, &slots, layout)?;
     let command = command(job, task, step, line, builtin, &slots, &folder)?;
     let child = Child::spawn(command).map_err(|error| Failure::new(error.class(), in_full(&error)))?;
     let ended = child
@@ -98,7 +107,17 @@ fn attempt(job: &Job, task: &Task, line: &CommandLine, builtin: bool, end: &mut 
         }
     }
     verdict(job, task, &ended, builtin, step)?;
-    let staged = collect(job, task, &slots, &ended.reports)?;
+    let mut staged = collect(job, task, &slots, &ended.reports)?;
+    // What the verb was given and left as it was is no output of it.
+    staged.retain(|output| !(placed.contains(&output.staged) && output.previous == Some(output.hash)));
+    // It wrote beside what it was given: it looks for earlier outputs in another place, and is given them there.
+    let beside = staged.iter().filter(|output| output.previous.is_some() && output.many && !placed.contains(&output.staged));
+    let beside: Vec<(String, usize)> =
+        beside.map(|output| (output.product.clone(), left_out(&output.staged, &output.path))).collect();
+    if !beside.is_empty() {
+        layout.extend(beside);
+        return Ok(Some(More::new()));
+    }
     match stand_by(job, &staged) {
         Go::Publish => {
             end.left = publish_all(job, staged, false)?;
@@ -106,6 +125,7 @@ fn attempt(job: &Job, task: &Task, line: &CommandLine, builtin: bool, end: &mut 
         }
         Go::WorkOn(standing) => {
             let mut more = More::new();
+            layout.extend(staged.iter().map(|output| (output.product.clone(), left_out(&output.staged, &output.path))));
             for (station, path) in standing {
                 more.extend(staged.iter().filter(|o| o.station == station && o.path == path).filter_map(|o| earlier(job, o)));
             }
@@ -182,14 +202,17 @@ fn prepare(job: &Job, task: &Task) -> Result<(Vec<Slot>, PathBuf), Failure> {
 }
 
 // The earlier versions of a `many` are given as files of their own in the staging folder, for the verb to work on.
-fn place_previous(job: &Job, task: &Task, slots: &[Slot]) -> Result<(), Failure> {
+fn place_previous(job: &Job, task: &Task, slots: &[Slot], layout: &Layout) -> Result<Vec<RelPath>, Failure> {
+    let mut placed = Vec::new();
     for previous in &task.previous {
         let many = task.outputs.iter().enumerate().find(|(_, output)| {
             output.path.is_none() && output.product == previous.file.product && output.station == previous.file.station
         });
         let Some(slot) = many.and_then(|(n, _)| slots.iter().find(|slot| slot.output == n)) else { continue };
         let Some(store) = job.places.store(&previous.file.station) else { continue };
-        let target = slot.path.join(previous.file.path.as_str());
+        let without = layout.get(&previous.file.product).copied().unwrap_or(0);
+        let own: Vec<&str> = previous.file.path.as_str().split('/').skip(without).collect();
+        let target = slot.path.join(&own.join("/"));
         let copy = || -> Result<(), thalweg_store::StoreError> {
             let mut reader = store.open_read(&previous.file.path)?;
             let mut writer = store.write_staged(&target, 0, previous.file.size)?;
@@ -207,8 +230,9 @@ fn place_previous(job: &Job, task: &Task, slots: &[Slot]) -> Result<(), Failure>
             Ok(())
         };
         copy().map_err(|error| failure(&previous.file.path, &error))?;
+        placed.push(target);
     }
-    Ok(())
+    Ok(placed)
 }
 
 fn os(text: &str) -> OsString {

@@ -103,6 +103,7 @@ fn deliver_one(job: &Job, input: &TaskInput, output: &TaskOutput, before: u64, t
                 staged: input.path.clone(),
                 how: How::There,
                 update: false,
+                many: false,
                 previous: None,
             },
         }),
@@ -167,6 +168,7 @@ fn within_one(job: &Job, verb: Option<&Verb>, input: &TaskInput, output: &TaskOu
         staged: input.path.clone(),
         how: if matches!(verb, Some(Verb::Move)) { How::Move } else { How::There },
         update: false,
+        many: false,
         previous: None,
     };
     if stand_by(job, std::slice::from_ref(&staged)) != Go::Publish {

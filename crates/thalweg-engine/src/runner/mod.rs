@@ -37,6 +37,19 @@ pub(crate) struct Job {
     /// The dispatcher's word that the outputs are journalled.
     pub(crate) go: Receiver<Go>,
     pub(crate) tell: Tell,
+    /// How many leading folders of a `many` product's paths its verb leaves out in the staging folder, by product, as
+    /// far as earlier runs have shown it.
+    pub(crate) layout: Layout,
+}
+
+/// How many leading folders of a product's paths a verb leaves out, by product.
+pub(crate) type Layout = std::collections::BTreeMap<String, usize>;
+
+/// Returns how many leading folders of `path` the staged name leaves out.
+pub(crate) fn left_out(staged: &RelPath, path: &RelPath) -> usize {
+    let parts = |path: &RelPath| path.as_str().split('/').count();
+    let own = staged.as_str().split_once("/out/").map_or(parts(staged), |(_, own)| own.split('/').count());
+    parts(path).saturating_sub(own)
 }
 
 /// The dispatcher's answer to outputs that stand by.
@@ -89,6 +102,8 @@ pub(crate) struct Staged {
     pub(crate) staged: RelPath,
     pub(crate) how: How,
     pub(crate) update: bool,
+    /// One of many that the verb named itself.
+    pub(crate) many: bool,
     /// The earlier version whose contributions it carries on.
     pub(crate) previous: Option<ContentHash>,
 }

@@ -93,18 +93,27 @@ fn all_in(
             let message = format!("the verb wrote {relative}, which is no {}", products.join(" and no "));
             return Err(Failure::new(ErrorClass::Bug, message));
         };
-        let output = TaskOutput { fields, ..(*output).clone() };
+        let output = TaskOutput { fields, path: None, ..(*output).clone() };
         staged.push(one(job, task, store, product, &output, &path, &target, reports)?);
     }
     Ok(staged)
 }
 
-// A `many` output is known by its whole path, or by its name alone when the fields of the key give the folders.
+// A `many` output is known by its whole path, by the end of it, or by its name alone when the fields of the key give the folders.
 fn named(job: &Job, product: &Product, output: &TaskOutput, relative: &RelPath) -> Option<(RelPath, Fields)> {
     let env = PatternEnv { tables: &job.flow.tables };
     let pattern = product.pattern_at(&output.station);
     if let Ok(fields) = pattern.matches(relative, &env) {
         return Some((relative.clone(), fields));
+    }
+    // A verb's folder may stand for one of the folders that the pattern fixes.
+    let mut above = pattern.fixed_folder();
+    while !above.is_empty() {
+        let path = RelPath::from_text(above.trim_end_matches('/')).join(relative.as_str());
+        if let Ok(fields) = pattern.matches(&path, &env) {
+            return Some((path, fields));
+        }
+        above = above.trim_end_matches('/').rsplit_once('/').map(|(up, _)| up.to_owned()).unwrap_or_default();
     }
     let mut types = product.types.clone();
     let last = last_segment(pattern.as_str());
@@ -195,6 +204,7 @@ fn one(
         staged: staged.clone(),
         how,
         update: output.update,
+        many: output.path.is_none(),
         previous: previous.and_then(|previous| previous.file.hash),
     })
 }
