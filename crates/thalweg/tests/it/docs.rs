@@ -37,8 +37,10 @@ fn files_below(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
 
 /// Returns the pages of the documentation.
 fn pages() -> Vec<PathBuf> {
-    let mut pages: Vec<PathBuf> =
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].iter().map(|name| root().join(name)).collect();
+    let mut pages: Vec<PathBuf> = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+        .iter()
+        .map(|name| root().join(name))
+        .collect();
     files_below(&root().join("docs"), "md", &mut pages);
     files_below(&root().join("flows"), "md", &mut pages);
     pages
@@ -86,7 +88,7 @@ fn spans(text: &str) -> Vec<String> {
 fn words(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
     let (mut word, mut begun, mut quote) = (String::new(), false, None);
-    let mut end_word = |word: &mut String, begun: &mut bool, commands: &mut Vec<Vec<String>>| {
+    let end_word = |word: &mut String, begun: &mut bool, commands: &mut Vec<Vec<String>>| {
         if std::mem::take(begun)
             && let Some(command) = commands.last_mut()
         {
@@ -144,7 +146,8 @@ fn every_command_in_the_documentation_is_understood() {
     for page in pages() {
         let text = text_of(&page);
         let in_blocks = blocks(&text).into_iter().filter(|(language, _, _)| language == "sh");
-        let mut lines: Vec<String> = in_blocks.flat_map(|(_, _, body)| body.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+        let mut lines: Vec<String> =
+            in_blocks.flat_map(|(_, _, body)| body.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
         // In prose a command may be named without what it needs, or with a stroke for the rest.
         lines.extend(spans(&text).into_iter().filter(|span| span.starts_with("thalweg ") && !span.contains('…')));
         for line in lines {
@@ -203,7 +206,8 @@ fn every_test_named_in_the_architecture_exists() {
             path.with_extension("").components().any(|part| part.as_os_str() == module)
                 || (module == "tests" && path.to_string_lossy().contains("src"))
         };
-        let found = sources.iter().filter(|path| in_module(path)).any(|path| text_of(path).contains(&format!("fn {test}(")));
+        let found =
+            sources.iter().filter(|path| in_module(path)).any(|path| text_of(path).contains(&format!("fn {test}(")));
         if !found {
             wrong.push(name);
         }
@@ -303,7 +307,9 @@ fn shape(schema: &Value) -> String {
         Value::String(name) => match name.as_str() {
             "string" => "text".to_owned(),
             "boolean" => "true, false".to_owned(),
-            "integer" => schema["minimum"].as_i64().map_or_else(|| "number".to_owned(), |least| format!("number from {least}")),
+            "integer" => {
+                schema["minimum"].as_i64().map_or_else(|| "number".to_owned(), |least| format!("number from {least}"))
+            }
             "array" => format!("list of {}", shape(&schema["items"])),
             "object" => format!("table of {}", shape(&schema["additionalProperties"])),
             other => other.to_owned(),
@@ -325,7 +331,8 @@ fn tables_of_keys() -> String {
         let section = if name.is_empty() { &schema } else { &schema["$defs"][name] };
         left.retain(|left| *left != name);
         let title = if name.is_empty() { "flow file".to_owned() } else { name.replace('-', " ") };
-        let required: Vec<&str> = section["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> =
+            section["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let _ = write!(text, "\n### {title}\n\n{place}\n\n| key | value | meaning |\n|---|---|---|\n");
         for (key, about) in section["properties"].as_object().unwrap_or_else(|| panic!("no section {name}")) {
             let must = if required.contains(&key.as_str()) { " (required)" } else { "" };
@@ -381,7 +388,9 @@ fn without_globals(help: &str) -> &str {
 
 #[test]
 fn the_reference_of_the_commands_is_their_help() {
-    let mut text = String::from("# Commands\n\nMade from the program: this is what `--help` says. Global options and exit codes stand with the first.\n");
+    let mut text = String::from(
+        "# Commands\n\nMade from the program: this is what `--help` says. Global options and exit codes stand with the first.\n",
+    );
     help(&[], &mut text);
     page_is(&root().join("docs/reference/commands.md"), &text);
 }

@@ -2,5 +2,8 @@
 
 mod architecture;
 mod codes;
+mod demo;
+mod docs;
 mod flows;
 mod help;
+mod superdarn;
