@@ -1,0 +1,127 @@
+//! The flow of a SuperDARN radar, with files of real radars.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+use tempfile::TempDir;
+use thalweg_core::Timestamp;
+use thalweg_formats::borealis::synth::{SynthLayout, SynthOptions};
+
+use crate::flows::{run, write};
+
+const FLOW: &str = include_str!("../../../../flows/superdarn/flow.toml");
+
+fn shared() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/superdarn")
+}
+
+fn project() -> TempDir {
+    let folder = TempDir::new().expect("a folder");
+    write(folder.path(), "flow.toml", FLOW);
+    folder
+}
+
+/// Puts a file on the radar's disk, written at that time.
+fn on_radar(folder: &Path, name: &str, content: &[u8], closed: Timestamp) {
+    use std::io::Write as _;
+    let path = folder.join("radar").join(name.get(..8).expect("a date")).join(name);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("it is made");
+    let mut file = std::fs::File::create(&path).expect("it is made");
+    file.write_all(content).expect("it is written");
+    file.set_modified(closed.into()).expect("its time is set");
+}
+
+/// The first file of a set that is newer than all others.
+fn newer_set(folder: &Path, start: &str) {
+    let start: Timestamp = start.parse().expect("a time");
+    let made = folder.join("made");
+    let options = SynthOptions { start, records: 2, ranges: 10, ..SynthOptions::default() };
+    thalweg_formats::borealis::synth::write(&made, SynthLayout::SiteV06, &options).expect("it is made");
+    let content = std::fs::read(&made).expect("it is there");
+    on_radar(folder, &format!("{}.sas.0.rawacf.hdf5.site", start.strftime("%Y%m%d.%H%M.%S")), &content, start);
+    std::fs::remove_file(made).expect("it is removed");
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    crate::demo::tree(folder).into_keys().collect()
+}
+
+#[test]
+fn real_files_go_from_radar_to_campus_once_a_newer_set_has_come() {
+    let name = "20211006.2132.00.sas.0.rawacf.hdf5.site";
+    let (Ok(real), Ok(expected)) =
+        (std::fs::read(shared().join("borealis").join(name)), std::fs::read(shared().join("expected/20211006.2132.00.sas.a.rawacf")))
+    else {
+        eprintln!("skipped: {} is not present", shared().join("borealis").join(name).display());
+        return;
+    };
+    let folder = project();
+    let at = folder.path();
+    on_radar(at, name, &real, "2021-10-06T23:32:00Z".parse().expect("a time"));
+    run(at, &["run", "--once"], 0);
+    assert!(!at.join("site/rawacf_array").exists(), "the newest set is left alone");
+    newer_set(at, "2021-10-07T00:00:00Z");
+    run(at, &["run", "--once"], 0);
+    for place in ["campus/sas_data", "outgoing/usask/sas", "outgoing/mirror/2021/10", "long-term/sas_rawacf_dmap/2021/10"] {
+        let packed = at.join(place).join("20211006.2132.00.sas.a.rawacf.bz2");
+        let mut plain = Vec::new();
+        let packed_bytes = std::fs::File::open(&packed).expect("it has arrived");
+        bzip2::read::MultiBzDecoder::new(packed_bytes).read_to_end(&mut plain).expect("it unpacks");
+        assert!(plain == expected, "{}", packed.display());
+    }
+    assert_eq!(std::fs::read(at.join("site/backup").join(name)).expect("a backup"), real);
+    assert_eq!(files(&at.join("radar")), [format!("20211006/{name}"), "20211007/20211007.0000.00.sas.0.rawacf.hdf5.site".to_owned()]);
+    let before = crate::demo::tree(at);
+    run(at, &["run", "--once"], 0);
+    assert_eq!(before, crate::demo::tree(at), "twice is once");
+}
+
+#[test]
+fn damaged_files_are_put_aside_with_a_report_and_their_neighbours_go_on() {
+    let damaged = shared().join("borealis/damaged");
+    let Ok(entries) = std::fs::read_dir(&damaged) else {
+        eprintln!("skipped: {} is not present", damaged.display());
+        return;
+    };
+    let folder = project();
+    let at = folder.path();
+    let closed: Timestamp = "2020-03-03T23:43:00Z".parse().expect("a time");
+    let mut number = 0;
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        on_radar(at, &name, &std::fs::read(entry.path()).expect("it is read"), closed);
+        number += 1;
+    }
+    let good = "20200303.2143.00.sas.0.rawacf.hdf5.site";
+    on_radar(at, good, &std::fs::read(shared().join("borealis").join(good)).expect("it is read"), closed);
+    // Written with a clock that was wrong by days.
+    on_radar(at, "20200301.0000.00.sas.0.rawacf.hdf5.site", b"whatever", closed);
+    newer_set(at, "2020-03-04T00:00:00Z");
+    run(at, &["run", "--once"], 4);
+    assert_eq!(files(&at.join("radar/quarantine")), ["20200301/20200301.0000.00.sas.0.rawacf.hdf5.site", "20200301/20200301.0000.00.sas.0.rawacf.hdf5.site.report.json"]);
+    let aside = files(&at.join("site/conversion_failure"));
+    let reports: Vec<&String> = aside.iter().filter(|name| name.ends_with(".report.json")).collect();
+    let through = files(&at.join("campus/sas_data"));
+    assert!(through.contains(&"20200303.2143.00.sas.a.rawacf.bz2".to_owned()), "{through:?}");
+    assert_eq!(reports.len() + through.len(), number + 1, "{aside:?} {through:?}");
+    assert!(reports.len() * 2 == aside.len() && !reports.is_empty(), "{aside:?}");
+    for report in reports {
+        let text = std::fs::read_to_string(at.join("site/conversion_failure").join(report)).expect("it is read");
+        let json: Json = serde_json::from_str(&text).expect("an object");
+        assert_eq!((&json["class"], &json["step"]), (&"data".into(), &"convert".into()), "{text}");
+        assert!(json["message"].as_str().is_some_and(|message| !message.is_empty()), "{text}");
+    }
+    // Known as bad: not tried again, and still told.
+    let before = crate::demo::tree(at);
+    run(at, &["run", "--once"], 0);
+    assert_eq!(before, crate::demo::tree(at));
+}
+
+#[test]
+fn the_shipped_flow_is_valid_and_says_what_is_not_carried_out() {
+    let folder = project();
+    let (out, _) = run(folder.path(), &["check", "--json"], 0);
+    let json: Json = serde_json::from_str(&out).expect("one document");
+    assert_eq!((&json["errors"], &json["warnings"]), (&0.into(), &0.into()), "{out}");
+}
