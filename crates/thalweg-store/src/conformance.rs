@@ -424,6 +424,8 @@ fn moving(store: &dyn Store) {
     assert!(matches!(taken, Err(StoreError::AlreadyExists { .. })));
     ok(store.flush(&path("out/deep/a")));
     ok(store.flush(&path("out")));
+    let flushed = store.flush_all(&[path("out/deep/a"), path("no"), path("in/b")]);
+    assert!(matches!(&flushed[..], [Ok(()), Err(StoreError::NotFound { .. }), Ok(())]));
     assert!(matches!(store.flush(&path("no")), Err(StoreError::NotFound { .. })));
     assert!(matches!(store.move_within(&path("no"), &path("x")), Err(StoreError::NotFound { .. })));
     ok(store.move_within(&path("out"), &path("elsewhere/out")));

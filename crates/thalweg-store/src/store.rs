@@ -211,6 +211,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError::NotFound`] and whatever the file system reports.
     fn flush(&self, path: &RelPath) -> Result<(), StoreError>;
 
+    /// Flushes many as [`Store::flush`] does, sharing what can be shared. One answer for each, in order.
+    fn flush_all(&self, paths: &[RelPath]) -> Vec<Result<(), StoreError>> {
+        paths.iter().map(|path| self.flush(path)).collect()
+    }
+
     /// Removes a file if it is still the version that `expected` describes.
     ///
     /// The file is first moved aside under a private name and compared there, so that a file that takes its place in

@@ -32,6 +32,22 @@ pub fn copy_verified(
     to: &RelPath,
     options: &CopyOptions<'_>,
 ) -> Result<Copied, TransferError> {
+    let copied = copy_or_find(source, from, destination, to, options)?;
+    if copied.already_there {
+        // Whoever wrote it may not have flushed it, and from now on it counts as a copy.
+        destination.flush(&copied.path).map_err(TransferError::at_destination(&copied.path))?;
+    }
+    Ok(copied)
+}
+
+/// As [`copy_verified`], but does not flush what is there already.
+pub(crate) fn copy_or_find(
+    source: &dyn Store,
+    from: &RelPath,
+    destination: &dyn Store,
+    to: &RelPath,
+    options: &CopyOptions<'_>,
+) -> Result<Copied, TransferError> {
     options.check_cancel(from)?;
     let missing = || StoreError::NotFound { action: "read", path: from.clone() };
     let meta = source

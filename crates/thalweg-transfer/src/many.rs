@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use thalweg_core::RelPath;
 use thalweg_store::{Kind, Store, StoreError};
 
-use crate::copy::{discard, give_up};
+use crate::copy::{copy_or_find, discard, give_up};
 use crate::stage::{BUFFER, Ends, Progress, Staged, stage_file};
-use crate::{Copied, CopyOptions, TransferError, copy_verified};
+use crate::{Copied, CopyOptions, TransferError};
 
 /// Most files staged before they are published together.
 const FILES_AT_ONCE: usize = 512;
@@ -23,10 +23,10 @@ struct Waiting {
     done: Staged,
 }
 
-/// Copies many files with the promises of [`copy_verified`] for each; one answer for each, in order.
+/// Copies many files with the promises of [`crate::copy_verified`] for each; one answer for each, in order.
 ///
 /// Small files whose names are free are staged, flushed side by side, named, and the folders flushed once for all;
-/// everything else goes through [`copy_verified`]. A failure of one file touches no other. `options.expected` is not
+/// everything else goes the way of [`crate::copy_verified`]. A failure of one file touches no other. `options.expected` is not
 /// used, and progress is told per file.
 pub fn copy_many(
     source: &dyn Store,
@@ -43,13 +43,14 @@ pub fn copy_many(
         alone: format!("{}.one", options.task_id),
         stagings: BTreeMap::new(),
         waiting: Vec::new(),
+        found: Vec::new(),
         bytes: 0,
         buffer: Vec::new(),
         results: files.iter().map(|_| None).collect(),
     };
     for index in 0..files.len() {
         batch.take(index);
-        if batch.waiting.len() >= FILES_AT_ONCE || batch.bytes >= BYTES_AT_ONCE {
+        if batch.waiting.len() + batch.found.len() >= FILES_AT_ONCE || batch.bytes >= BYTES_AT_ONCE {
             batch.publish();
         }
     }
@@ -72,6 +73,8 @@ struct Batch<'a> {
     /// Staging folder by target folder.
     stagings: BTreeMap<RelPath, RelPath>,
     waiting: Vec<Waiting>,
+    /// Places in the caller's list of files that were there already and are to be flushed.
+    found: Vec<usize>,
     bytes: u64,
     buffer: Vec<u8>,
     results: Vec<Option<Result<Copied, TransferError>>>,
@@ -93,7 +96,11 @@ impl Batch<'_> {
     fn copy_alone(&mut self, index: usize) {
         let (from, to) = &self.files[index];
         let options = CopyOptions { task_id: &self.alone, ..*self.options };
-        self.results[index] = Some(copy_verified(self.source, from, self.destination, to, &options));
+        let result = copy_or_find(self.source, from, self.destination, to, &options);
+        if result.as_ref().is_ok_and(|copied| copied.already_there) {
+            self.found.push(index);
+        }
+        self.results[index] = Some(result);
     }
 
     /// Stages one file if it is small, regular and its name is free.
@@ -121,6 +128,22 @@ impl Batch<'_> {
         Ok(Some(Waiting { index, staged, done }))
     }
 
+    /// Flushes what was there already.
+    fn flush_found(&mut self) {
+        let place = |index: &usize| match &self.results[*index] {
+            Some(Ok(copied)) => Some((*index, copied.path.clone())),
+            _ => None,
+        };
+        let (indices, paths): (Vec<usize>, Vec<RelPath>) = self.found.iter().filter_map(place).unzip();
+        self.found.clear();
+        let flushed = self.destination.flush_all(&paths);
+        for ((index, path), flushed) in indices.into_iter().zip(paths).zip(flushed) {
+            if let Err(source) = flushed {
+                self.results[index] = Some(Err(TransferError::Destination { path, source }));
+            }
+        }
+    }
+
     /// Names all that waits.
     fn publish(&mut self) {
         self.bytes = 0;
@@ -142,5 +165,6 @@ impl Batch<'_> {
                 }
             }
         }
+        self.flush_found();
     }
 }

@@ -119,8 +119,6 @@ fn compare(known: &mut Known<'_>, destination: &dyn Store, to: &RelPath) -> Resu
     };
     let (hash, size) = known.content()?;
     if theirs.hash == hash {
-        // Whoever wrote it may not have flushed it, and from now on it counts as a copy.
-        destination.flush(to).map_err(TransferError::at_destination(to))?;
         let meta = theirs.meta;
         return Ok(There::Same(Copied { path: to.clone(), hash, size, meta, already_there: true, resumed_from: 0 }));
     }

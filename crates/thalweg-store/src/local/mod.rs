@@ -259,6 +259,10 @@ impl Store for LocalStore {
         publish::flush(self, path)
     }
 
+    fn flush_all(&self, paths: &[RelPath]) -> Vec<Result<(), StoreError>> {
+        publish::flush_all(self, paths)
+    }
+
     fn remove_verified(&self, path: &RelPath, expected: &Meta, old: OldContent<'_>) -> Result<(), StoreError> {
         remove::verified(self, path, expected, old)
     }

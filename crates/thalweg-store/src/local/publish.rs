@@ -15,7 +15,7 @@ use crate::{Kind, Meta, Publish, StoreError};
 const ACTION: &str = "publish";
 
 /// Flushes that run at the same time, so that the file system can join them.
-const PARALLEL_FLUSHES: usize = 8;
+const PARALLEL_FLUSHES: usize = 16;
 
 /// Renames; fails with `EXIST` if the new name is taken.
 pub(super) fn rename_no_replace(from: &Place, to: &Place) -> Result<(), Errno> {
@@ -75,13 +75,41 @@ fn sync_tree(folder: &OwnedFd, name: &[u8], kind: Kind) -> Result<(), Errno> {
 
 /// See [`crate::Store::flush`].
 pub(super) fn flush(store: &LocalStore, path: &RelPath) -> Result<(), StoreError> {
+    let place = flushed(store, path)?;
+    sync_folder(&place.folder).map_err(|errno| StoreError::from_errno("flush", path, errno))
+}
+
+/// Flushes contents, not yet the name; returns where it lies.
+fn flushed(store: &LocalStore, path: &RelPath) -> Result<Place, StoreError> {
     const ACTION: &str = "flush";
     let place = store.place(ACTION, path)?;
-    let sync = || {
-        sync_tree(&place.folder, &place.name, place.stat()?.kind)?;
-        sync_folder(&place.folder)
-    };
-    sync().map_err(|errno| StoreError::from_errno(ACTION, path, errno))
+    let synced = place.stat().and_then(|meta| sync_tree(&place.folder, &place.name, meta.kind));
+    synced.map_err(|errno| StoreError::from_errno(ACTION, path, errno))?;
+    Ok(place)
+}
+
+/// See [`crate::Store::flush_all`]: contents side by side, then each folder once.
+pub(super) fn flush_all(store: &LocalStore, paths: &[RelPath]) -> Vec<Result<(), StoreError>> {
+    let places = side_by_side(paths.len(), &|index| flushed(store, &paths[index]));
+    let mut folders: BTreeMap<RelPath, OwnedFd> = BTreeMap::new();
+    let mut results: Vec<Result<(), StoreError>> = Vec::with_capacity(paths.len());
+    for (path, place) in paths.iter().zip(places) {
+        results.push(place.map(|place| {
+            folders.entry(path.parent()).or_insert(place.folder);
+        }));
+    }
+    let failed = sync_folders(&folders);
+    for (path, result) in paths.iter().zip(&mut results) {
+        if let Some(errno) = failed.get(&path.parent()) {
+            *result = Err(StoreError::from_errno("flush", path, *errno));
+        }
+    }
+    results
+}
+
+/// Flushes folders; returns those that could not be.
+fn sync_folders(folders: &BTreeMap<RelPath, OwnedFd>) -> BTreeMap<&RelPath, Errno> {
+    folders.iter().filter_map(|(path, fd)| sync_folder(fd).err().map(|errno| (path, errno))).collect()
 }
 
 /// Opens a staged file's place and flushes its contents.
@@ -183,7 +211,7 @@ pub(super) fn rename_durably(
 
 /// See [`crate::Store::publish_all`]: all files are flushed side by side, then renamed, then each folder once.
 pub(super) fn many(store: &LocalStore, files: &[(RelPath, RelPath)]) -> Vec<Result<Meta, StoreError>> {
-    let mut synced = sync_side_by_side(store, files);
+    let mut synced = side_by_side(files.len(), &|index| staged_and_synced(store, &files[index].0));
     let mut folders: BTreeMap<RelPath, OwnedFd> = BTreeMap::new();
     let mut results = Vec::with_capacity(files.len());
     for ((staged, target), from) in files.iter().zip(synced.drain(..)) {
@@ -196,8 +224,7 @@ pub(super) fn many(store: &LocalStore, files: &[(RelPath, RelPath)]) -> Vec<Resu
             Ok(meta)
         }));
     }
-    let failed: BTreeMap<&RelPath, Errno> =
-        folders.iter().filter_map(|(path, fd)| sync_folder(fd).err().map(|errno| (path, errno))).collect();
+    let failed = sync_folders(&folders);
     for ((_, target), result) in files.iter().zip(&mut results) {
         if let Some(errno) = failed.get(&target.parent()) {
             *result = Err(StoreError::from_errno(ACTION, target, *errno));
@@ -206,23 +233,25 @@ pub(super) fn many(store: &LocalStore, files: &[(RelPath, RelPath)]) -> Vec<Resu
     results
 }
 
-/// Flushes staged files by several threads: the journal of the file system then commits many at once.
-fn sync_side_by_side(store: &LocalStore, files: &[(RelPath, RelPath)]) -> Vec<Result<Place, StoreError>> {
-    if files.len() < 2 {
-        return files.iter().map(|(staged, _)| staged_and_synced(store, staged)).collect();
+/// Does `count` pieces of work, each a flush, by several threads: the file system then commits many at once.
+fn side_by_side<T: Send>(count: usize, work: &(dyn Fn(usize) -> T + Sync)) -> Vec<T> {
+    if count < 2 {
+        return (0..count).map(work).collect();
     }
     let next = AtomicUsize::new(0);
-    let work = || {
+    let take = || {
         let mut done = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some((staged, _)) = files.get(index) else { return done };
-            done.push((index, staged_and_synced(store, staged)));
+            if index >= count {
+                return done;
+            }
+            done.push((index, work(index)));
         }
     };
-    let mut all: Vec<(usize, Result<Place, StoreError>)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (1..PARALLEL_FLUSHES.min(files.len())).map(|_| scope.spawn(work)).collect();
-        let mut all = work();
+    let mut all: Vec<(usize, T)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..PARALLEL_FLUSHES.min(count)).map(|_| scope.spawn(take)).collect();
+        let mut all = take();
         for thread in threads {
             match thread.join() {
                 Ok(part) => all.extend(part),
@@ -232,5 +261,5 @@ fn sync_side_by_side(store: &LocalStore, files: &[(RelPath, RelPath)]) -> Vec<Re
         all
     });
     all.sort_by_key(|(index, _)| *index);
-    all.into_iter().map(|(_, result)| result).collect()
+    all.into_iter().map(|(_, done)| done).collect()
 }
