@@ -6,7 +6,7 @@ use thalweg_core::pattern::time_of;
 use thalweg_core::{Fields, TimeRange, Value};
 
 use super::family::series_of;
-use super::{Facts, FileFact, FileQuery, FileState, KeyId};
+use super::{Contribution, Facts, FileFact, FileQuery, FileState, KeyId};
 use crate::{Flow, Late, Match, Step, With, WithWhat};
 
 /// Returns the keys that a new, changed or vanished file touches.
@@ -60,10 +60,25 @@ fn touched_alone(flow: &Flow, file: &FileFact, facts: &dyn Facts, keys: &mut BTr
         }
         // And all whose parts are in it.
         if makes && step.updates() && let Some(hash) = &file.hash {
-            let parts = facts.contributions(&file.product, &file.identity, hash);
-            keys.extend(parts.iter().filter(|part| part.step == step.name).filter_map(|part| facts.key_named(&step.name, &part.key)));
+            contributors(step, &facts.contributions(&file.product, &file.identity, hash), facts, keys);
+        }
+        // A part that is revoked must go out of what holds it, and that concerns all whose parts are in there.
+        if step.updates() && takes_at(step, file) {
+            for key in keys_of_file(step, file) {
+                for left in facts.last_done(&key).into_iter().flat_map(|last| last.outputs) {
+                    for version in facts.files_of(&left.station, &left.product, &left.identity) {
+                        let Some(hash) = version.hash.filter(|_| version.is_usable()) else { continue };
+                        contributors(step, &facts.contributions(&left.product, &left.identity, &hash), facts, keys);
+                    }
+                }
+            }
         }
     }
+}
+
+fn contributors(step: &Step, parts: &[Contribution], facts: &dyn Facts, keys: &mut BTreeSet<KeyId>) {
+    let own = parts.iter().filter(|part| part.step == step.name);
+    keys.extend(own.filter_map(|part| facts.key_named(&step.name, &part.key)));
 }
 
 // The files that are held as the newest of their series until one starts later: this one may do so, or may have done

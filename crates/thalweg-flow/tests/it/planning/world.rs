@@ -164,7 +164,15 @@ impl World {
         self.look();
     }
 
+    // What all keys were like before the first of several changes.
+    fn snapshot(&mut self) {
+        if self.watch_touched && self.known.is_empty() {
+            self.known = self.keys().into_iter().map(|key| { let text = self.text_of(&key); (key, text) }).collect();
+        }
+    }
+
     fn put(&mut self, file: FileFact) {
+        self.snapshot();
         let same = |other: &&mut FileFact| other.station == file.station && other.path == file.path;
         match self.facts.files.iter_mut().find(same) {
             Some(old) => *old = file.clone(),
@@ -233,7 +241,7 @@ impl World {
 
     fn settle_touched(&mut self) {
         let changed = std::mem::take(&mut self.changed);
-        if !self.watch_touched {
+        if !self.watch_touched || changed.is_empty() {
             return;
         }
         let mut keys = BTreeSet::new();
@@ -248,11 +256,10 @@ impl World {
         for key in touched {
             self.remember(key);
         }
-        let first = self.known.is_empty();
         for key in self.keys() {
             let text = self.text_of(&key);
             let old = self.known.insert(key.clone(), text.clone());
-            if first || touched.contains(&key) {
+            if touched.contains(&key) {
                 continue;
             }
             assert_eq!(old.as_deref(), Some(text.as_str()), "{key} was not touched by {what}");
@@ -360,7 +367,23 @@ impl World {
             self.known.clear();
             return;
         }
+        self.snapshot();
+        let before = self.clone();
         let outputs = if matches!(step.does, Verb::Send | Verb::Fetch) { self.carry(task) } else { self.make(task) };
+        let foreign = outputs.iter().find(|left| {
+            before.facts.file_at(&left.station, &left.path).is_some_and(|old| {
+                old.origin == Origin::Seen && old.is_usable() && old.hash != Some(left.hash)
+            })
+        });
+        if let Some(foreign) = foreign {
+            // Nobody's file is overwritten: the run is refused.
+            let message = format!("{} is there and was not made by this flow", foreign.path);
+            *self = before;
+            let failed = FailedRun { run, identity: task.identity, class: ErrorClass::Refused, message, attempts: 1, retry_at: None };
+            self.facts.failed.insert(name, failed);
+            self.known.clear();
+            return;
+        }
         let because = &task.because;
         let shown: Vec<String> = task
             .inputs
@@ -432,10 +455,10 @@ impl World {
             hash: like.hash.unwrap(),
         };
         self.inside.remove(&(like.station.clone(), like.path.clone()));
-        let same = self.facts.file_at(&like.station, &like.path);
-        if same.is_none_or(|old| !(old.is_usable() && old.hash == like.hash && old.origin == like.origin)) {
-            self.put(like);
-        }
+        let same = self.facts.file_at(&like.station, &like.path).filter(|old| old.is_usable() && old.hash == like.hash);
+        // An equal output is no new version.
+        let arrived = same.map_or(like.arrived, |old| old.arrived);
+        self.put(FileFact { arrived, ..like });
         file
     }
 
