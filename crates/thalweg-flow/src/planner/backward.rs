@@ -419,6 +419,12 @@ impl Facts for Predicted<'_> {
     fn derived(&self, from: &FileFact, product: &str) -> Vec<super::UsedFile> {
         self.base.derived(from, product)
     }
+    fn users(&self, product: &str, identity: &str) -> Vec<KeyId> {
+        self.base.users(product, identity)
+    }
+    fn file_hold(&self, file: &FileFact) -> Option<Hold> {
+        self.base.file_hold(file)
+    }
     fn out_of_reach(&self, station: &str) -> Option<String> {
         self.base.out_of_reach(station)
     }

@@ -8,7 +8,7 @@ use super::family::in_words;
 use super::gather::{Gathered, gather};
 use super::outputs::{fields_of, outputs};
 use super::reason::{Evaluation, Next, Reason, There};
-use super::standing::{Standing, counting, counts, find, identity_with, is_newest_role, standing};
+use super::standing::{Standing, counting, counts, find, identity_with, is_newest_role, outside, standing};
 use super::task::{Task, TaskInput, TaskOutput};
 use super::trigger::{due_round, next_moment};
 use super::verdict::{Names, judge};
@@ -222,7 +222,7 @@ impl Look<'_> {
 
     /// Refuses to remake something from fewer inputs than before; returns the inputs that count.
     fn nothing_poorer(&self, standing: &Standing) -> Result<Vec<UsedFile>, Stop> {
-        let used = counting(self.step, &self.gathered, standing.last.as_ref());
+        let used = counting(self.step, self.key, &self.gathered, standing.last.as_ref(), self.facts);
         let Some(last) = &standing.last else { return Ok(used) };
         if self.step.updates() {
             return Ok(used);
@@ -232,7 +232,8 @@ impl Look<'_> {
             !old.product.is_empty() && counts(self.step, &old.role) && !is_newest_role(self.step, &old.role)
         });
         for old in counted {
-            let found = find(&self.gathered, old);
+            let outside = outside(self.step, self.key, old, self.facts);
+            let found = find(&self.gathered, old).or(outside.as_ref());
             let path = match found {
                 Some(file) if file.is_usable() || file.is_revoked() => continue,
                 Some(file) if file.state == FileState::Settling => return Err(self.unready(file)),

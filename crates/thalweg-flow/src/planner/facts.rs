@@ -289,6 +289,11 @@ pub trait Facts {
     fn made_since(&self, step: &str, start: Timestamp) -> bool;
     /// Returns the files of `product` that runs made from this content, through any number of runs.
     fn derived(&self, from: &FileFact, product: &str) -> Vec<UsedFile>;
+    /// Returns the keys whose last successful run used a file, in whatever version. It is asked only for products whose
+    /// coverage may change with the content, so that a file may leave cells that were made from it.
+    fn users(&self, _product: &str, _identity: &str) -> Vec<KeyId> {
+        Vec::new()
+    }
     /// Returns why nothing can be carried out at a station by this program on this host, if so.
     fn out_of_reach(&self, _station: &str) -> Option<String> {
         None

@@ -195,6 +195,11 @@ impl Facts for MemoryFacts {
         }
     }
 
+    fn users(&self, product: &str, identity: &str) -> Vec<KeyId> {
+        let uses = |run: &DoneRun| run.inputs.iter().any(|used| used.product == product && used.identity == identity);
+        self.done.iter().filter(|(_, run)| uses(run)).filter_map(|(name, _)| self.keys.get(name).cloned()).collect()
+    }
+
     fn out_of_reach(&self, station: &str) -> Option<String> {
         self.out_of_reach.get(station).cloned()
     }

@@ -28,7 +28,13 @@ pub(crate) fn is_newest_role(step: &Step, role: &str) -> bool {
 }
 
 /// Returns the counting inputs that are usable now, and those that are retired but were used last time.
-pub(crate) fn counting(step: &Step, gathered: &Gathered, last: Option<&DoneRun>) -> Vec<UsedFile> {
+pub(crate) fn counting(
+    step: &Step,
+    key: &KeyId,
+    gathered: &Gathered,
+    last: Option<&DoneRun>,
+    facts: &dyn Facts,
+) -> Vec<UsedFile> {
     let mut used = Vec::new();
     let roles = gathered.roles.iter().map(|(role, files)| (role.as_str(), files));
     for (role, files) in std::iter::once(("", &gathered.driving)).chain(roles) {
@@ -57,7 +63,7 @@ pub(crate) fn counting(step: &Step, gathered: &Gathered, last: Option<&DoneRun>)
     // What was used last time and is not even listed any more counts on as it was.
     for old in last.iter().flat_map(|last| &last.inputs) {
         let known = find(gathered, old).is_some() || gathered.settings.contains_key(&old.role);
-        if !known && counts(step, &old.role) && !is_newest_role(step, &old.role) {
+        if !known && counts(step, &old.role) && !is_newest_role(step, &old.role) && !has_left(step, key, old, facts) {
             used.push(old.clone());
         }
     }
@@ -84,6 +90,21 @@ pub(crate) fn used_before(last: &DoneRun, role: &str, file: &FileFact) -> bool {
     before(last, role, file).is_some()
 }
 
+/// Finds the file that a run used for a cell and that lies in it no more, by what is known of its coverage now.
+pub(crate) fn outside(step: &Step, key: &KeyId, used: &UsedFile, facts: &dyn Facts) -> Option<FileFact> {
+    if key.driving.is_some() || !used.role.is_empty() {
+        return None;
+    }
+    let stations = step.sources(&key.station);
+    let mut files = stations.into_iter().flat_map(|station| facts.files_of(station, &used.product, &used.identity));
+    files.find(|file| matches!(file.state, FileState::Present | FileState::Settling))
+}
+
+// A file that was rewritten may cover other cells than before.
+fn has_left(step: &Step, key: &KeyId, used: &UsedFile, facts: &dyn Facts) -> bool {
+    outside(step, key, used, facts).is_some_and(|file| file.is_usable() && file.hash != Some(used.hash))
+}
+
 /// Finds the file that a run used among a key's files.
 pub(crate) fn find<'a>(gathered: &'a Gathered, used: &UsedFile) -> Option<&'a FileFact> {
     let files = if used.role.is_empty() { Some(&gathered.driving) } else { gathered.roles.get(&used.role) };
@@ -106,7 +127,7 @@ pub(crate) fn standing(
     let (there, because, conflict) = if step.updates() {
         super::update::standing_of_update(flow, step, key, gathered, &last, facts, rebuild)
     } else {
-        let stale = stale(step, gathered, &last, rebuild);
+        let stale = stale(step, key, gathered, &last, facts, rebuild);
         let outputs = of_outputs(step, &last, facts);
         match (stale, outputs) {
             (Some(reason), (There::Retired, because, _)) if !revives(step, &reason) => (There::Retired, because, None),
@@ -124,7 +145,14 @@ fn revives(step: &Step, reason: &Reason) -> bool {
 }
 
 /// Returns why what is there would be made otherwise now.
-pub(crate) fn stale(step: &Step, gathered: &Gathered, last: &DoneRun, rebuild: bool) -> Option<Reason> {
+pub(crate) fn stale(
+    step: &Step,
+    key: &KeyId,
+    gathered: &Gathered,
+    last: &DoneRun,
+    facts: &dyn Facts,
+    rebuild: bool,
+) -> Option<Reason> {
     if rebuild {
         return Some(Reason::new("rebuild", "it was asked to be made again"));
     }
@@ -146,6 +174,10 @@ pub(crate) fn stale(step: &Step, gathered: &Gathered, last: &DoneRun, rebuild: b
             }
             Some(file) if file.is_usable() && file.hash != Some(old.hash) && !edited_by(step, last, file) => {
                 return Some(Reason::new("changed_input", format!("its input {} has changed since", file.path)));
+            }
+            None if has_left(step, key, old, facts) => {
+                let what = format!("{}({})", old.product, old.identity);
+                return Some(Reason::new("changed_input", format!("its input {what} has changed and covers it no more")));
             }
             _ => {}
         }

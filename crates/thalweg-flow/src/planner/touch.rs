@@ -30,8 +30,17 @@ pub fn touched(flow: &Flow, file: &FileFact, facts: &dyn Facts) -> BTreeSet<KeyI
 }
 
 fn touched_alone(flow: &Flow, file: &FileFact, facts: &dyn Facts, keys: &mut BTreeSet<KeyId>) {
+    // A file whose coverage may have changed may have left cells: those made from it, and those that are open.
+    let moves = flow.products.get(&file.product).is_some_and(|product| product.covers_content || product.until_next);
+    if moves {
+        keys.extend(facts.users(&file.product, &file.identity));
+    }
     for step in flow.steps.values() {
         if takes_at(step, file) {
+            if moves && step.per.is_some() {
+                let sources = |key: &KeyId| step.sources(&key.station).contains(&file.station.as_str());
+                keys.extend(facts.open_keys(&step.name).into_iter().filter(sources));
+            }
             keys.extend(believed_keys_of_file(flow, step, file, facts));
             if let crate::Complete::Each { covered_past_end: true, .. } = step.complete {
                 keys.extend(cells_before(step, file, facts));

@@ -24,11 +24,11 @@ pub(super) fn standing_of_update(
     facts: &dyn Facts,
     rebuild: bool,
 ) -> (There, Option<Reason>, Option<String>) {
-    let stale = stale(step, gathered, last, rebuild);
+    let stale = stale(step, key, gathered, last, facts, rebuild);
     if let Some(reason) = stale.clone().filter(|reason| matches!(reason.code.as_str(), "rebuild" | "revoked_input")) {
         return (There::Stale, Some(reason), None);
     }
-    let identity = identity_with(step, key, &counting(step, gathered, Some(last)));
+    let identity = identity_with(step, key, &counting(step, key, gathered, Some(last), facts));
     let text = key.text();
     let mut retired = None;
     let mut present = false;

@@ -43,7 +43,7 @@ fn covering(from: &str, to: &str) -> Arrival {
     Arrival { covers: Some(TimeRange::new(at(from), at(to))), ..Arrival::default() }
 }
 
-const SETS: &str = r#"
+pub(crate) const SETS: &str = r#"
 flow = "sets"
 [stations]
 radar = { root = "/radar" }
@@ -128,7 +128,7 @@ fn a_file_of_the_future_is_nobodys_newest_for_a_keep() {
     assert_eq!(may_delete(&w.flow, &keep, &held, &w.facts).unwrap_err().code, "keep_newest");
 }
 
-const LATE: &str = r#"
+pub(crate) const LATE: &str = r#"
 flow = "late"
 [stations]
 archive = { root = "/archive" }
@@ -221,7 +221,7 @@ fn what_a_rule_removed_stays_removed_whatever_comes() {
     assert_eq!(w.next_of("minute", "site=H").next, Next::Ready);
 }
 
-const MERGE: &str = r#"
+pub(crate) const MERGE: &str = r#"
 flow = "merge"
 [params]
 dsms = { file = "dsms.txt" }
@@ -573,7 +573,7 @@ fn point_6_make_over_a_mixed_span() {
     assert_eq!((plan.ready.len(), without, plan.missing.len()), (6, 2, 2));
 }
 
-const CHAIN: &str = r#"
+pub(crate) const CHAIN: &str = r#"
 flow = "chain"
 [stations.s]
 root = "/s"

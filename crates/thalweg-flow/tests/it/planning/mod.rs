@@ -2,4 +2,5 @@
 
 mod cases;
 mod hard;
+mod properties;
 mod world;

@@ -10,7 +10,7 @@ use thalweg_flow::planner::keys::keys_of_step;
 use thalweg_flow::planner::memory::MemoryFacts;
 use thalweg_flow::planner::{
     Contribution, DoneRun, Evaluation, Evidence, Facts, FailedRun, FileFact, FileState, KeyId, LeftFile, Next,
-    Occasion, Origin, Readiness, Round, Task, TaskInput, coverage_of, dispatch, due_round, evaluate, identity_of_file,
+    Occasion, Origin, Readiness, Round, Task, TaskInput, UsedFile, coverage_of, dispatch, due_round, evaluate, identity_of_file,
     readiness, requirement, touched, touched_by_run,
 };
 use thalweg_flow::{Flow, Product, Verb, When};
@@ -413,6 +413,11 @@ impl World {
             text.push_str(&format!("\n    left {}/{} {}", output.station, output.path, &output.hash.short()[..6]));
         }
         self.story.push(text);
+        if let Some(last) = self.facts.done.get(&name).filter(|_| !step.updates()) {
+            let counted = |used: &&UsedFile| step.with.get(&used.role).is_none_or(|with| with.late == thalweg_flow::Late::Upgrade);
+            let before: Vec<UsedFile> = last.inputs.iter().filter(counted).cloned().collect();
+            self.not_poorer(&name, &before, &task.used());
+        }
         self.facts.failed.remove(&name);
         self.facts.keys.insert(name.clone(), task.key.clone());
         self.facts.done.insert(
@@ -443,6 +448,15 @@ impl World {
                 keys.extend(touched(&self.flow, file, &self.facts));
             }
             self.compare(&keys, &format!("the run of {}", task.key));
+        }
+    }
+
+    // Nothing is remade from fewer inputs than before, unless one was revoked.
+    fn not_poorer(&self, name: &str, before: &[UsedFile], now: &[UsedFile]) {
+        for old in before.iter().filter(|old| !old.product.is_empty()) {
+            let still = now.iter().any(|used| used.role == old.role && used.product == old.product && used.identity == old.identity);
+            let revoked = self.facts.files.iter().any(|file| file.product == old.product && file.identity == old.identity && file.is_revoked());
+            assert!(still || revoked, "{name} was made again without {}({})", old.product, old.identity);
         }
     }
 
