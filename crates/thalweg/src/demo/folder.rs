@@ -60,12 +60,15 @@ impl Folder {
     pub(crate) fn open(path: &Path, system: &System) -> Result<Self, Failure> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         std::fs::create_dir_all(&path).map_err(|error| cannot("make", &path, &error))?;
+        let others = tidy(&path)?;
         let mark = match std::fs::read_to_string(path.join(MARK)) {
             Ok(text) if text == Mark::Complete.text(system) => Mark::Complete,
             Ok(text) if text == Mark::Begun.text(system) => Mark::Begun,
             Ok(_) => return Err(refused(&path, "it holds another demonstration")),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                begin(&path)?;
+                if let Some(name) = others {
+                    return Err(refused(&path, &format!("it is not empty ({name})")));
+                }
                 let folder = Self { path, mark: Mark::Begun };
                 folder.write(MARK, &Mark::Begun.text(system))?;
                 return Ok(folder);
@@ -134,19 +137,19 @@ impl Folder {
     }
 }
 
-// What a killed predecessor may have left before its mark had its name is no obstacle.
-fn begin(path: &Path) -> Result<(), Failure> {
-    let entries = std::fs::read_dir(path).map_err(|error| cannot("list", path, &error))?;
-    for entry in entries {
+/// Removes files that a killed predecessor had begun to write; returns a name of something else that is there, if anything is.
+fn tidy(path: &Path) -> Result<Option<String>, Failure> {
+    let mut others = None;
+    for entry in std::fs::read_dir(path).map_err(|error| cannot("list", path, &error))? {
         let entry = entry.map_err(|error| cannot("list", path, &error))?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if !(name.starts_with(".thalweg-") && name.ends_with(".tmp")) {
-            return Err(refused(path, &format!("it is not empty ({name})")));
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(".thalweg-") && name.ends_with(".tmp") {
+            std::fs::remove_file(entry.path()).map_err(|error| cannot("remove", &entry.path(), &error))?;
+        } else {
+            others.get_or_insert(name);
         }
-        std::fs::remove_file(entry.path()).map_err(|error| cannot("remove", &entry.path(), &error))?;
     }
-    Ok(())
+    Ok(others)
 }
 
 fn refused(path: &Path, why: &str) -> Failure {
