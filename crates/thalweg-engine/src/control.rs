@@ -3,6 +3,7 @@
 //! One connection, one request: a line of JSON goes in, lines of JSON come out, the last one is the outcome.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
@@ -24,16 +25,17 @@ pub(crate) enum Answer {
     Refused(String),
 }
 
-// A path of a socket may be 107 bytes long: the name is relative to the folder, entered by its descriptor.
+const SOCKET: &str = "control.sock";
+
+/// Where the socket is.
 fn socket_path(setup: &Setup) -> PathBuf {
-    let path = setup.state.join("control.sock");
-    if path.as_os_str().len() < 100 {
-        return path;
-    }
-    let digest = setup.ledger.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    std::env::temp_dir().join(format!("thalweg-{digest:016x}.sock"))
+    setup.state.join(SOCKET)
+}
+
+// The path of a socket may be 107 bytes long, so it is named through a descriptor of its folder.
+fn through_folder<T>(setup: &Setup, act: impl FnOnce(&std::path::Path) -> std::io::Result<T>) -> std::io::Result<T> {
+    let folder = std::fs::File::open(&setup.state)?;
+    act(&PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(SOCKET))
 }
 
 /// Listens for requests until the process ends.
@@ -41,7 +43,7 @@ pub(crate) fn listen(setup: &Setup, inbox: &Inbox) -> Result<(), EngineError> {
     let path = socket_path(setup);
     // The lock is ours, so a socket that is there is a dead one.
     let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path).map_err(|source| EngineError::State { path: path.clone(), source })?;
+    let listener = through_folder(setup, |path| UnixListener::bind(path)).map_err(|source| EngineError::State { path: path.clone(), source })?;
     let inbox = inbox.clone();
     let serve = move || {
         for stream in listener.incoming() {
@@ -93,7 +95,7 @@ fn answer(stream: UnixStream, inbox: &Inbox) {
 
 /// Hands a request to the engine that runs, if one does.
 pub(crate) fn ask(setup: &Setup, request: &Request, report: &mut dyn FnMut(&Event)) -> Result<Option<Outcome>, EngineError> {
-    let Ok(mut stream) = UnixStream::connect(socket_path(setup)) else { return Ok(None) };
+    let Ok(mut stream) = through_folder(setup, |path| UnixStream::connect(path)) else { return Ok(None) };
     let broken = |error: &dyn std::fmt::Display| EngineError::Control { what: error.to_string() };
     let mut text = serde_json::to_vec(request).map_err(|error| broken(&error))?;
     text.push(b'\n');

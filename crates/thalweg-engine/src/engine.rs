@@ -206,6 +206,9 @@ pub fn engine_pid(setup: &Setup) -> Option<u32> {
 ///
 /// Those of opening and running an engine; [`EngineError::Unknown`] for what the flow does not have.
 pub fn carry_out(setup: &Setup, request: Request, report: &mut dyn FnMut(&Event)) -> Result<Outcome, EngineError> {
+    if let Request::Verify { all, sample_percent } = request {
+        return crate::verify::verify(setup, all, sample_percent, report);
+    }
     if let Some(outcome) = control::ask(setup, &request, report)? {
         return Ok(outcome);
     }

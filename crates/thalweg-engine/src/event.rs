@@ -62,7 +62,7 @@ pub enum Event {
         /// What is wrong.
         message: String,
     },
-    /// A file cannot be read for now.
+    /// A file cannot be read at this time.
     FileTrouble {
         /// The station.
         station: String,

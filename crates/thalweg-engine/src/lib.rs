@@ -20,6 +20,7 @@ mod runner;
 mod scan;
 mod settings;
 mod setup;
+mod verify;
 pub mod watch;
 
 pub use engine::{Engine, Handle, Mode, Outcome, Request, carry_out, engine_pid};

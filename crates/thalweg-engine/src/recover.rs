@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
 
 use thalweg_core::{RelPath, Timestamp};
 use thalweg_flow::Flow;
@@ -217,7 +218,8 @@ fn end_child(run: i64, places: &Places) {
             && variables.any(|variable| {
                 let staging = variable.strip_prefix(b"THALWEG_STAGING=");
                 staging.is_some_and(|staging| {
-                    places.stations().any(|(_, root, _)| staging.starts_with(root.as_os_str().as_encoded_bytes()))
+                    let staging = std::path::Path::new(std::ffi::OsStr::from_bytes(staging));
+                    places.stations().any(|(_, root, _)| staging.starts_with(root))
                 })
             });
         if ours

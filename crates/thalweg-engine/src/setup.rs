@@ -44,14 +44,23 @@ pub struct Places {
 }
 
 impl Places {
-    /// Opens the roots of all stations that are on this host; a root that is missing is made if its parent folder is
-    /// there and the station is not only read.
+    /// Opens the roots of all stations that are on this host; a root that is missing is made, unless the station is only
+    /// read or lies on a volume.
     pub fn open(setup: &Setup) -> Self {
+        Self::with(setup, true)
+    }
+
+    /// Opens the roots of all stations that are on this host and makes nothing.
+    pub fn look(setup: &Setup) -> Self {
+        Self::with(setup, false)
+    }
+
+    fn with(setup: &Setup, make: bool) -> Self {
         let mut stores: BTreeMap<String, (PathBuf, Arc<dyn Store>)> = BTreeMap::new();
         for station in setup.flow.stations.values().filter(|station| setup.here.contains(&station.name)) {
             let root = root_of(setup, station);
-            if !station.read_only && station.volume.is_none() && !root.exists() {
-                // A missing folder is made, a missing mount is not: somebody has to be there above it.
+            if make && !station.read_only && station.volume.is_none() && !root.exists() {
+                // If this fails, the station is unavailable, which the first listing tells.
                 let _ = std::fs::create_dir_all(&root);
             }
             // A root that is not there now is unavailable, and no reason not to work for the others.

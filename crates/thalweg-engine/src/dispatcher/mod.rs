@@ -11,7 +11,6 @@ mod retain;
 mod rounds;
 mod start;
 mod tasks;
-mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -386,7 +385,7 @@ impl<'r> Dispatcher<'r> {
         }
         // What rules may delete now is deleted before the end; that can touch keys.
         if self.forward && self.retention_due {
-            self.retention_now(false)?;
+            self.retention_now(None, false)?;
             return Ok(false);
         }
         self.finish_requests()?;
@@ -432,6 +431,10 @@ impl<'r> Dispatcher<'r> {
         }
         for thread in self.scan_threads.drain(..) {
             let _ = thread.join();
+        }
+        let staging = RelPath::from_text(thalweg_store::STAGING);
+        for (_, _, store) in self.places.stations() {
+            let _ = store.remove_empty_folders(&staging, &RelPath::default());
         }
     }
 }

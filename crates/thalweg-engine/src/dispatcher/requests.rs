@@ -65,6 +65,31 @@ impl ActiveRequest {
     }
 }
 
+type Missing = (String, String, String, String);
+
+// Cells for which nothing is there at all are told as one, not one by one.
+fn in_short(missing: Vec<thalweg_flow::planner::Evaluation>) -> Vec<Missing> {
+    let mut told: Vec<Missing> = Vec::new();
+    let mut empty: std::collections::BTreeMap<String, (usize, thalweg_core::TimeRange, String)> = std::collections::BTreeMap::new();
+    for evaluation in missing {
+        let key = &evaluation.key;
+        match key.cell {
+            Some(cell) if evaluation.reason.code == "missing_input" => {
+                let (count, span, _) =
+                    empty.entry(key.step.clone()).or_insert((0, cell, evaluation.reason.text.clone()));
+                *count += 1;
+                *span = thalweg_core::TimeRange::new(span.start.min(cell.start), span.end.max(cell.end));
+            }
+            _ => told.push((key.step.clone(), key.text(), evaluation.next.to_string(), evaluation.reason.text)),
+        }
+    }
+    for (step, (count, span, first)) in empty {
+        let why = if count == 1 { first } else { format!("{first}, and {} more within {span}", count - 1) };
+        told.push((step, span.to_string(), "waiting".into(), why));
+    }
+    told
+}
+
 impl Dispatcher<'_> {
     pub(super) fn asked(&mut self, request: Request, answer: Sender<Answer>) -> Result<(), EngineError> {
         let now = self.now();
@@ -115,9 +140,9 @@ impl Dispatcher<'_> {
                 self.requeue()?;
                 self.requests.push(active);
             }
-            Request::Trim { station: _, yes } => {
+            Request::Trim { station, yes } => {
                 self.requests.push(ActiveRequest::new(answer, None));
-                self.retention_now(!yes)?;
+                self.retention_now(station.as_deref(), !yes)?;
             }
             Request::Scan { station } => {
                 match station {
@@ -126,9 +151,9 @@ impl Dispatcher<'_> {
                 }
                 self.requests.push(ActiveRequest::new(answer, None));
             }
-            Request::Verify { all, sample_percent } => {
-                self.requests.push(ActiveRequest::new(answer, None));
-                self.verify(all, sample_percent)?;
+            // Reading for hours is not the dispatcher's work: who asks does it.
+            Request::Verify { .. } => {
+                let _ = answer.send(Answer::Refused("verify is done by the command itself".into()));
             }
             Request::Refresh => {
                 self.holds = self.reader.holds_active()?;
@@ -297,17 +322,12 @@ impl Dispatcher<'_> {
         }
         if open == 0 && running == 0 {
             request.over = true;
-            for evaluation in plan.missing {
-                request.outcome.missing.push(format!("{}: {}", evaluation.key, evaluation.reason.text));
-                if evaluation.next == thalweg_flow::planner::Next::Quarantined {
+            for (step, key, next, why) in in_short(plan.missing) {
+                request.outcome.missing.push(format!("{step} {key}: {why}"));
+                if next == "quarantined" {
                     request.outcome.failed += 1;
                 }
-                request.tell(&Event::Missing {
-                    step: evaluation.key.step.clone(),
-                    key: evaluation.key.text(),
-                    next: evaluation.next.to_string(),
-                    why: evaluation.reason.text,
-                });
+                request.tell(&Event::Missing { step, key, next, why });
             }
             for later in plan.later {
                 request.outcome.missing.push(format!("{}: {}", later.key, later.after));

@@ -26,17 +26,19 @@ impl Dispatcher<'_> {
         let since = self.last_retention.map(|last| now.duration_since(last));
         let due = since.is_none_or(|since| (self.retention_due && since >= BETWEEN) || since >= AT_LEAST);
         let busy = self.scans.values().any(|scan| scan.under_way) || !self.dirty.is_empty() || !self.changed.is_empty();
-        if due && !busy { self.retention_now(false) } else { Ok(()) }
+        if due && !busy { self.retention_now(None, false) } else { Ok(()) }
     }
 
-    /// Carries out all keeps once, or only says what they would do.
-    pub(super) fn retention_now(&mut self, dry: bool) -> Result<(), EngineError> {
-        self.retention_due = false;
-        self.last_retention = Some(self.now());
+    /// Carries out all keeps once, at one station or at all, or only says what they would do.
+    pub(super) fn retention_now(&mut self, only: Option<&str>, dry: bool) -> Result<(), EngineError> {
+        if only.is_none() {
+            self.retention_due = false;
+            self.last_retention = Some(self.now());
+        }
         let keeps: Vec<Keep> = self.flow.keeps.values().cloned().collect();
         for keep in &keeps {
             for station in &keep.at {
-                if self.places.store(station).is_some() {
+                if self.places.store(station).is_some() && only.is_none_or(|only| only == station) {
                     self.keep_at(keep, station, dry)?;
                 }
             }

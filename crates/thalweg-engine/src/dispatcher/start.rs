@@ -1,9 +1,11 @@
 //! Starting tasks: which may run beside which, journalled before they begin.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::channel;
 
+use thalweg_core::RelPath;
 use thalweg_flow::planner::dispatch::{Held, held_by, may_start, order};
 use thalweg_flow::planner::{Facts, KeyId, Next, Occasion, Task, evaluate};
 use thalweg_ledger::{NewRun, RunId, RunInput};
@@ -185,6 +187,16 @@ impl Dispatcher<'_> {
         }
     }
 
+    fn recorded(&self, tasks: &[Task]) -> Result<BTreeMap<(String, RelPath), thalweg_ledger::Stat>, EngineError> {
+        let mut recorded = BTreeMap::new();
+        for input in tasks.iter().flat_map(|task| &task.inputs).filter(|input| !input.station.is_empty()) {
+            if let Some(row) = self.reader.file_at(&input.station, &input.path)? {
+                recorded.insert((input.station.clone(), input.path.clone()), row.stat);
+            }
+        }
+        Ok(recorded)
+    }
+
     // Where the verb of an update looks for its earlier outputs, as its last runs have shown.
     fn layout_of(&self, task: &Task) -> Result<Layout, EngineError> {
         let mut layout = Layout::new();
@@ -193,7 +205,7 @@ impl Dispatcher<'_> {
                 let outputs = self.reader.run_outputs(run.id)?;
                 let own = outputs.iter().find(|output| output.path == previous.file.path && !output.staged_name.is_empty());
                 if let Some(output) = own {
-                    let staged = thalweg_core::RelPath::from_text(output.staged_name.clone());
+                    let staged = RelPath::from_text(output.staged_name.clone());
                     layout.insert(output.product.clone(), left_out(&staged, &output.path));
                     break;
                 }
@@ -217,7 +229,7 @@ impl Dispatcher<'_> {
         let (go, wait) = channel();
         let cancel = Arc::new(AtomicBool::new(false));
         let inbox = self.inbox.clone();
-        let log = log_folder.join(format!("{}-{}.log", lead.0, file_part(&first.key.step)));
+        let log = log_folder.join(log_name(lead.0, &first.key.step));
         let event = Event::RunStarted { run: lead.0, step: first.key.step.clone(), key: first.key.text(), attempt };
         let job = Job {
             no,
@@ -231,6 +243,7 @@ impl Dispatcher<'_> {
             cancel: cancel.clone(),
             go: wait,
             layout: self.layout_of(first)?,
+            recorded: self.recorded(&tasks)?,
             tell: crate::runner::Tell::new(move |told: Told| inbox.send(Message::Told(told)).is_ok()),
         };
         for (task, run) in tasks.iter().zip(&runs) {
@@ -253,6 +266,11 @@ impl Dispatcher<'_> {
         self.say(&event);
         Ok(())
     }
+}
+
+/// Returns the name of a run's log.
+pub(super) fn log_name(run: i64, step: &str) -> String {
+    format!("{run}-{}.log", file_part(step))
 }
 
 fn file_part(name: &str) -> String {

@@ -109,6 +109,7 @@ impl Dispatcher<'_> {
     }
 
     fn record_ends(&mut self, ended: Vec<(u64, End)>) -> Result<(), EngineError> {
+        let mut details: Vec<(RunId, Vec<String>, String)> = Vec::new();
         for (no, end) in ended {
             let Some(mut active) = self.active.remove(&no) else { continue };
             if let Some(thread) = active.thread.take() {
@@ -116,6 +117,12 @@ impl Dispatcher<'_> {
             }
             for task in &active.tasks {
                 self.running.remove(&(task.key.step.clone(), task.key.text()));
+            }
+            if !end.command.is_empty()
+                && let (Some(run), Some(log)) = (active.runs.first().copied(), self.log_of(&active))
+            {
+                let command = end.command.clone();
+                details.push((run, command, log));
             }
             if end.failure.is_none() && !end.cancelled && end.changed.is_empty() {
                 self.record_done(&active, end)?;
@@ -126,6 +133,12 @@ impl Dispatcher<'_> {
             }
             self.retention_due = true;
             self.after_run(&active)?;
+        }
+        // Not worth a commit of its own: it goes with the next one.
+        if !details.is_empty() {
+            drop(self.ledger.submit(move |tx| {
+                details.iter().try_for_each(|(run, command, log)| tx.run_detail(*run, command, log))
+            })?);
         }
         Ok(())
     }
@@ -511,7 +524,15 @@ impl Dispatcher<'_> {
         facts.trouble()?;
         let together = active.tasks.len() > 1;
         // After a failure of many each goes by itself, at once.
-        let retry_at = if together { Some(now) } else { next_try(&retry, failure.class, before + 1, now) };
+        let own_wait = step.as_ref().and_then(|step| match &step.when {
+            thalweg_flow::When::Every { retry, .. } => *retry,
+            _ => None,
+        });
+        let retry_at = match (together, own_wait) {
+            (true, _) => Some(now),
+            (false, Some(wait)) if passes(failure.class) => now.checked_add(wait).ok(),
+            (false, _) => next_try(&retry, failure.class, before + 1, now),
+        };
         let mut finish = run_end(RunState::Failed, end, now);
         finish.class = Some(failure.class);
         finish.message = Some(failure.message.clone());
@@ -600,7 +621,8 @@ impl Dispatcher<'_> {
     fn log_of(&self, active: &Active) -> Option<String> {
         let lead = active.runs.first()?;
         let day = active.started.strftime("%Y%m%d").to_string();
-        Some(self.setup.state.join("logs").join(day).join(format!("{}-{}.log", lead.0, active.held.step)).display().to_string())
+        let name = super::start::log_name(lead.0, &active.held.step);
+        Some(self.setup.state.join("logs").join(day).join(name).display().to_string())
     }
 
     /// Returns the driving files of a key.
@@ -670,6 +692,11 @@ fn run_end(state: RunState, end: &End, now: Timestamp) -> RunEnd {
         peak_kib: end.peak_rss.map(|bytes| bytes / 1024),
         report: (!end.reports.is_empty()).then(|| serde_json::to_value(&end.reports).unwrap_or_default()),
     }
+}
+
+// Tells if a failure of this class may pass by itself.
+fn passes(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::NotYet | ErrorClass::Transient | ErrorClass::Bug)
 }
 
 /// Returns when a failed task is tried again by itself, if it is.

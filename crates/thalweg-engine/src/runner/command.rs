@@ -82,6 +82,10 @@ fn attempt(
     let (slots, folder) = prepare(job, task)?;
     let placed = place_previous(job, task, &slots, layout)?;
     let command = command(job, task, step, line, builtin, &slots, &folder)?;
+    end.command = std::iter::once(&command.program)
+        .chain(&command.args)
+        .map(|arg| RelPath::from_bytes(arg.as_encoded_bytes()).to_string())
+        .collect();
     let child = Child::spawn(command).map_err(|error| Failure::new(error.class(), in_full(&error)))?;
     let ended = child
         .wait(&job.cancel, &mut |line| {
@@ -379,7 +383,13 @@ fn changed_inputs(job: &Job, task: &Task) -> Vec<(String, RelPath)> {
             let found = job.places.store(&input.station).and_then(|store| store.stat(&input.path).ok());
             // A folder's own size says nothing; what could not be asked is not taken as changed.
             match found {
-                Some(Some(meta)) => meta.kind == thalweg_store::Kind::File && meta.size != input.size,
+                Some(Some(meta)) if meta.kind == thalweg_store::Kind::File => {
+                    let recorded = job.recorded.get(&(input.station.clone(), input.path.clone()));
+                    recorded.is_none_or(|stat| {
+                        meta.size != stat.size || meta.mtime_ns != stat.mtime_ns || (stat.ino != 0 && meta.ino != stat.ino)
+                    })
+                }
+                Some(Some(_)) => false,
                 Some(None) => true,
                 None => false,
             }

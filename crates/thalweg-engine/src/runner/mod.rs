@@ -40,6 +40,8 @@ pub(crate) struct Job {
     /// How many leading folders of a `many` product's paths its verb leaves out in the staging folder, by product, as
     /// far as earlier runs have shown it.
     pub(crate) layout: Layout,
+    /// Size, modification time and inode under which the inputs were recorded.
+    pub(crate) recorded: std::collections::BTreeMap<(String, RelPath), thalweg_ledger::Stat>,
 }
 
 /// How many leading folders of a product's paths a verb leaves out, by product.
@@ -159,6 +161,8 @@ pub(crate) struct End {
     pub(crate) system: Duration,
     pub(crate) peak_rss: Option<u64>,
     pub(crate) reports: Vec<ReportLine>,
+    /// The command line as it was filled.
+    pub(crate) command: Vec<String>,
 }
 
 impl Job {

@@ -107,7 +107,7 @@ fn with_same_product<'s>(reader: &mut Reader<'s>, mut step: Step, entries: &Entr
 
 fn notes(reader: &mut Reader<'_>, step: &Step, place: &str) {
     if step.executor == Executor::Slurm {
-        reader.note(place, "`executor = \"slurm\"` is accepted: tasks run as child processes of this host for now");
+        reader.note(place, "`executor = \"slurm\"` is accepted: nothing hands tasks to Slurm, so the step is blocked; leave it out to run them as child processes of this host");
     }
     if step.follow_append {
         reader.note(place, "`follow = \"append\"` is accepted: growing files are not followed yet; each is taken when it is complete");

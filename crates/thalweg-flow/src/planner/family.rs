@@ -58,7 +58,11 @@ pub fn suspect(product: &Product, start: Option<Timestamp>, now: Timestamp) -> O
     })
 }
 
-/// Returns a span of time in words.
+/// Returns a span of time in words, without the part that nobody reads.
 pub(crate) fn in_words(span: SignedDuration) -> String {
-    thalweg_core::units::format_duration(span)
+    let whole = match span.as_secs().unsigned_abs() {
+        0 => SignedDuration::from_millis(i64::try_from(span.as_millis()).unwrap_or_default()),
+        _ => SignedDuration::from_secs(span.as_secs()),
+    };
+    thalweg_core::units::format_duration(whole)
 }

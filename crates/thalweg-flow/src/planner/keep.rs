@@ -73,7 +73,28 @@ pub fn may_delete(flow: &Flow, keep: &Keep, file: &FileFact, facts: &dyn Facts) 
             proofs.extend(names.proofs(&predicate));
         }
     }
-    Ok(proofs.into_iter().collect())
+    let proofs: Vec<Proof> = proofs.into_iter().collect();
+    if !proofs.is_empty() && proofs.iter().all(|proof| proof.path.is_none()) && !lives_on(flow, file, facts) {
+        let text = "all copies that its rule names were removed by rules since: it would be the last one".to_owned();
+        return Err(Reason::new("last_copy", text));
+    }
+    Ok(proofs)
+}
+
+// A content whose receipts are all of copies that rules have removed since must live on somewhere: as another copy, as
+// something made from it, or in the hands of a dropbox's owner. Two keeps may rest on each other.
+fn lives_on(flow: &Flow, file: &FileFact, facts: &dyn Facts) -> bool {
+    let elsewhere = flow.stations.values().filter(|station| station.name != file.station);
+    let copy = elsewhere.flat_map(|station| facts.files_of(&station.name, &file.product, &file.identity)).any(|other| {
+        other.hash == file.hash && (other.is_usable() || other.state == FileState::Taken)
+    });
+    copy || flow.products.keys().any(|product| {
+        facts.derived(file, product).iter().any(|used| {
+            flow.stations.keys().flat_map(|station| facts.files_of(station, &used.product, &used.identity)).any(|other| {
+                other.hash == Some(used.hash) && (other.is_usable() || other.state == FileState::Taken)
+            })
+        })
+    })
 }
 
 // What a step there has still to take, or is using, stays.

@@ -1,6 +1,6 @@
 //! The planner: `(flow, facts, now) -> tasks + reasons`, a pure function.
 //!
-//! It works key by key. [`touch`] says which keys a change touches, [`evaluate`] says of one key what is there, what
+//! It works key by key. [`touched`] says which keys a change touches, [`evaluate`] says of one key what is there, what
 //! comes next and why, and gives the task when it is ready. [`keys`] lists keys (all, or those of a span of time, for
 //! working backward), [`keep`] decides on retention, [`dispatch`] on what may run beside what. None of them reads a
 //! disk or a clock: everything known comes through [`Facts`].

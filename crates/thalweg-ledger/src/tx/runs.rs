@@ -69,6 +69,13 @@ impl Tx<'_> {
         self.changed_run(run, self.db().run("UPDATE runs SET pid = ?2 WHERE id = ?1", (run, pid))?)
     }
 
+    /// Records the command line of a run and where its log is.
+    pub fn run_detail(&mut self, run: RunId, command: &[String], log: &str) -> Result<(), Error> {
+        let command = self.json(&command, "a command line")?;
+        let sql = "UPDATE runs SET command = ?2, log = ?3 WHERE id = ?1";
+        self.changed_run(run, self.db().run(sql, rusqlite::params![run, command, log])?)
+    }
+
     /// Journals the outputs that are complete in the staging folder: from here on they appear together or not at all.
     ///
     /// Replaces an earlier journal of the run.

@@ -25,7 +25,7 @@ use crate::work;
 #[command(after_help = "Examples:\n  thalweg trim\n  thalweg trim radar\n  thalweg trim --yes\n  thalweg trim --json | jq 'select(.delete) | .path'")]
 pub(crate) struct Trim {
     /// Only at this station; for the list only
-    #[arg(value_name = "STATION", conflicts_with = "yes")]
+    #[arg(value_name = "STATION")]
     station: Option<String>,
     /// Delete
     #[arg(long)]
