@@ -4,7 +4,7 @@ use thalweg_core::{ErrorClass, RelPath, Timestamp};
 use thalweg_flow::planner::{Readiness, readiness, released, requirement};
 use thalweg_ledger::{Change, FileId, FileRow, FileState, NewEvent, NewListing, Observed, Origin, Settled};
 
-use super::{Dispatcher, ScanState, Settling};
+use super::{Dispatcher, Settling};
 use crate::classify::identity;
 use crate::facts::file_fact;
 use crate::intake::{Outcome as Taken, Take};
@@ -523,8 +523,8 @@ impl Dispatcher<'_> {
             }
         }
         let every = self.flow.stations.get(&station).map_or(thalweg_flow::RESCAN, |station| station.rescan);
-        let share = f64::from(u32::try_from(now.subsec_nanosecond().unsigned_abs() % 1000).unwrap_or(0)) / 1000.0;
-        let state = self.scans.entry(station.clone()).or_insert_with(ScanState::default);
+        let share = f64::from(now.subsec_nanosecond().unsigned_abs() % 1000) / 1000.0;
+        let state = self.scans.entry(station.clone()).or_default();
         state.under_way = false;
         state.due = now.checked_add(rescan_after(every, share)).ok();
         if std::mem::take(&mut state.again) {

@@ -13,6 +13,9 @@ use crate::control::Answer;
 use crate::facts::{key_of_row, where_holds};
 use crate::{EngineError, Event, Mode, Outcome, Request};
 
+/// How old the plan of a request may grow while its tasks run.
+const PLAN_AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// A request under way.
 pub(crate) struct ActiveRequest {
     answer: Sender<Answer>,
@@ -24,6 +27,9 @@ pub(crate) struct ActiveRequest {
     wants: BTreeSet<KeyId>,
     /// Keys that failed for it.
     failed: BTreeSet<KeyId>,
+    planned: Option<std::time::Instant>,
+    /// It waits for the end of what runs of this step or station, or of everything.
+    drains: Option<Option<String>>,
     outcome: Outcome,
     told: Option<(u64, u64, u64, u64)>,
     over: bool,
@@ -38,6 +44,8 @@ impl ActiveRequest {
             made: BTreeSet::new(),
             wants: BTreeSet::new(),
             failed: BTreeSet::new(),
+            planned: None,
+            drains: None,
             outcome: Outcome::default(),
             told: None,
             over: false,
@@ -135,7 +143,7 @@ impl Dispatcher<'_> {
             }
             Request::Drain { what } => {
                 let mut active = ActiveRequest::new(answer, None);
-                active.outcome.waiting = self.count_running(what.as_deref());
+                active.drains = Some(what);
                 self.holds = self.reader.holds_active()?;
                 self.requeue()?;
                 self.requests.push(active);
@@ -158,7 +166,7 @@ impl Dispatcher<'_> {
             Request::Refresh => {
                 self.holds = self.reader.holds_active()?;
                 self.requeue()?;
-                self.requests.push(ActiveRequest::new(answer, None));
+                let _ = answer.send(Answer::Done(Outcome::default()));
             }
             Request::Stop => {
                 let _ = answer.send(Answer::Done(Outcome::default()));
@@ -175,11 +183,10 @@ impl Dispatcher<'_> {
         self.dirty_open_keys()
     }
 
-    fn count_running(&self, what: Option<&str>) -> u64 {
-        let about = |active: &&super::Active| {
+    fn is_drained(&self, what: Option<&str>) -> bool {
+        !self.active.values().any(|active| {
             what.is_none_or(|what| active.held.step == what || active.tasks.iter().any(|task| task.key.station == what))
-        };
-        u64::try_from(self.active.values().filter(about).count()).unwrap_or(0)
+        })
     }
 
     fn retry(
@@ -269,18 +276,28 @@ impl Dispatcher<'_> {
         if self.requests.is_empty() || self.stopping.is_some() {
             return Ok(());
         }
+        // A fresh engine knows what is there only after its first listing; one that runs is never quite at rest.
         let quiet = self.dirty.is_empty()
             && self.changed.is_empty()
             && self.scans.values().all(|scan| !scan.under_way && !scan.again)
-            && self.settling.values().all(|file| !file.in_work);
-        if !quiet {
-            return Ok(());
-        }
+            && (self.mode == Mode::Forever || self.settling.values().all(|file| !file.in_work));
         for n in 0..self.requests.len() {
             let Some(wanted) = self.requests[n].wanted.clone().filter(|_| !self.requests[n].over) else { continue };
-            self.plan_request(n, &wanted)?;
+            if quiet && self.wants_a_plan(n) {
+                self.requests[n].planned = Some(std::time::Instant::now());
+                self.plan_request(n, &wanted)?;
+            }
         }
         self.finish_requests()
+    }
+
+    // A plan queues all that is ready; another is made when that is done, or when it has grown old.
+    fn wants_a_plan(&self, n: usize) -> bool {
+        let request = &self.requests[n];
+        let old = request.planned.is_none_or(|at| at.elapsed() > PLAN_AGAIN);
+        old || !request.wants.iter().any(|key| {
+            self.ready.contains_key(key) || self.running.contains_key(&(key.step.clone(), key.text()))
+        })
     }
 
     fn plan_request(&mut self, n: usize, wanted: &Wanted) -> Result<(), EngineError> {
@@ -348,11 +365,19 @@ impl Dispatcher<'_> {
     pub(super) fn finish_requests(&mut self) -> Result<(), EngineError> {
         let now = self.now();
         let idle = self.is_idle();
+        let drained: Vec<bool> = self
+            .requests
+            .iter()
+            .map(|request| request.drains.as_ref().is_some_and(|what| self.is_drained(what.as_deref())))
+            .collect();
         let mut over = Vec::new();
+        let mut drained = drained.into_iter();
         self.requests.retain_mut(|request| {
-            let done = match request.wanted {
-                Some(_) => request.over,
-                None => idle,
+            let drained = drained.next().unwrap_or(false);
+            let done = match (&request.wanted, &request.drains) {
+                (Some(_), _) => request.over,
+                (None, Some(_)) => drained,
+                (None, None) => idle,
             };
             if done {
                 let mut outcome = request.outcome.clone();
