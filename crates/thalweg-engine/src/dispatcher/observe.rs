@@ -30,8 +30,8 @@ impl Dispatcher<'_> {
                     WatchKind::Closed => Sight::Closed,
                     WatchKind::MovedIn => Sight::MovedIn,
                     WatchKind::FolderNew => return self.scan_below(&station, &event.path),
-                    WatchKind::Appeared | WatchKind::Attrib => Sight::Listed { open: true },
-                    WatchKind::Gone => Sight::Closed,
+                    // Whether it is complete is asked of the processes that have it open.
+                    WatchKind::Appeared | WatchKind::Attrib | WatchKind::Gone => Sight::Listed { open: true },
                 };
                 self.look_at(&station, &event.path, how, seen);
             }
