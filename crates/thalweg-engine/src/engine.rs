@@ -139,7 +139,7 @@ impl Engine {
         let ledger = Ledger::create(&setup.ledger)?;
         let places = Places::open(&setup);
         let classifier = Arc::new(Classifier::new(&setup.flow));
-        recover::recover(&setup.flow, &classifier, &ledger, &places, setup.clock.now())?;
+        recover::recover(&setup, &classifier, &ledger, &places)?;
         let (inbox, messages) = channel();
         Ok(Self { setup, ledger, places, classifier, inbox, messages, _lock: lock })
     }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use thalweg_core::{RelPath, Timestamp};
-use thalweg_flow::Flow;
 use thalweg_flow::planner::identity_of_file;
 use thalweg_ledger::{FileState, Ledger, Origin, Output, Reader, RunEnd, RunOutput, RunRow, RunState};
 use thalweg_store::{Entry, Kind, Meta, OldContent, Publish, STAGING, Store};
@@ -14,16 +15,19 @@ use thalweg_store::{Entry, Kind, Meta, OldContent, Publish, STAGING, Store};
 use crate::classify::{Classifier, QUARANTINE, identity};
 use crate::runner::staging_name;
 use crate::scan::{stat_of, stat_of_unit};
-use crate::{EngineError, Places};
+use crate::{EngineError, Places, Setup, probe};
 
 /// Brings everything that an earlier engine left unfinished to an end.
-pub(crate) fn recover(flow: &Flow, classifier: &Classifier, ledger: &Ledger, places: &Places, now: Timestamp) -> Result<(), EngineError> {
+pub(crate) fn recover(setup: &Setup, classifier: &Classifier, ledger: &Ledger, places: &Places) -> Result<(), EngineError> {
     let reader = ledger.reader()?;
-    for run in reader.unfinished_runs()? {
-        end_child(run.id.0, places);
-        let finished = matches!(run.state, RunState::Staged | RunState::Publishing)
-            && finish(flow, classifier, ledger, &reader, places, &run, now)?;
-        if !finished {
+    let now = setup.clock.now();
+    let unfinished = reader.unfinished_runs()?;
+    let children: Vec<Pid> = unfinished.iter().flat_map(|run| end_children(run.id.0, places)).collect();
+    wait_for(&children);
+    for run in unfinished {
+        let journalled = matches!(run.state, RunState::Staged | RunState::Publishing);
+        let work = Work { setup, classifier, ledger, reader: &reader, places, now };
+        if !(journalled && work.finish(&run)?) {
             let end = lost(now);
             let id = run.id;
             ledger.write(move |tx| tx.run_finish(id, &end))?;
@@ -32,6 +36,8 @@ pub(crate) fn recover(flow: &Flow, classifier: &Classifier, ledger: &Ledger, pla
     for (_, _, store) in places.stations() {
         remove_staging(store.as_ref());
     }
+    // Whatever a probe left belongs to none any more; if it cannot go, it only takes room.
+    let _ = std::fs::remove_dir_all(setup.state.join("probes"));
     quarantine_again(ledger, &reader, places)
 }
 
@@ -54,54 +60,133 @@ fn lost(now: Timestamp) -> RunEnd {
 /// One journalled output as it is found.
 enum Found {
     Published(Meta),
-    Staged(RelPath),
+    Staged { name: RelPath, standing: Option<Meta> },
 }
 
-/// Publishes what is still staged of a journalled run, if all of it is there; tells if the run is done.
-fn finish(
-    flow: &Flow,
-    classifier: &Classifier,
-    ledger: &Ledger,
-    reader: &Reader,
-    places: &Places,
-    run: &RunRow,
+/// What the end of one run is looked for with.
+struct Work<'a> {
+    setup: &'a Setup,
+    classifier: &'a Classifier,
+    ledger: &'a Ledger,
+    reader: &'a Reader,
+    places: &'a Places,
     now: Timestamp,
-) -> Result<bool, EngineError> {
-    let outputs = reader.run_outputs(run.id)?;
-    let moves = flow.steps.get(&run.step).is_some_and(|step| matches!(step.does, thalweg_flow::Verb::Move));
-    let mut found = Vec::new();
-    for output in &outputs {
-        let Some(store) = places.store(&output.station) else { return Ok(false) };
-        match look(store.as_ref(), output) {
-            Some(one) => found.push((output, store, one)),
-            None => return Ok(false),
-        }
-    }
-    let mut rows = Vec::new();
-    for (output, store, one) in found {
-        let meta = match one {
-            Found::Published(meta) => meta,
-            Found::Staged(staged) => {
-                let published = if moves {
-                    store.move_within(&staged, &output.path).and_then(|()| store.stat(&output.path))
-                } else {
-                    publish(store.as_ref(), &staged, &output.path).map(Some)
-                };
-                match published {
-                    Ok(Some(meta)) => meta,
-                    _ => return Ok(false),
-                }
+}
+
+impl Work<'_> {
+    /// Publishes what is still staged of a journalled run, if all of it is there and may go to its place; tells if the run
+    /// is done.
+    fn finish(&self, run: &RunRow) -> Result<bool, EngineError> {
+        let outputs = self.reader.run_outputs(run.id)?;
+        let step = self.setup.flow.steps.get(&run.step);
+        let moves = step.is_some_and(|step| matches!(step.does, thalweg_flow::Verb::Move));
+        let updates = step.is_some_and(thalweg_flow::Step::updates);
+        // Nothing is published before all is known to be whole and to have its place free.
+        let mut found = Vec::new();
+        for output in &outputs {
+            let Some(store) = self.places.store(&output.station) else { return Ok(false) };
+            match self.look(store.as_ref(), output, moves, updates)? {
+                Some(one) => found.push((output, store, one)),
+                None => return Ok(false),
             }
+        }
+        let mut rows = Vec::new();
+        let mut whole = true;
+        for (output, store, one) in found {
+            let row = match published(store.as_ref(), output, one, moves) {
+                Some(meta) => self.row(run, store.as_ref(), output, &meta),
+                None => None,
+            };
+            whole &= row.is_some();
+            rows.extend(row);
+        }
+        let mut sources = Vec::new();
+        if moves && whole {
+            for input in self.reader.run_inputs(run.id)?.iter().filter(|input| input.role.is_empty()) {
+                sources.extend(self.reader.file_at(&input.station, &input.path)?.map(|row| row.id));
+            }
+        }
+        let (id, now, by) = (run.id, self.now, format!("step {}", run.step));
+        let journal: Vec<RunOutput> = outputs.into_iter().map(|output| RunOutput { published: true, ..output }).collect();
+        // The contributions of an update are not journalled: its keys run again, which gives the same.
+        let done = RunEnd { state: RunState::Done, class: None, message: Some("finished after a restart".into()), ..lost(now) };
+        let end = if updates { lost(now) } else { done };
+        self.ledger.write(move |tx| {
+            // What did get its name is the flow's own, also if the rest did not: the next attempt may replace it.
+            for row in &rows {
+                tx.put_output(row)?;
+            }
+            if !whole {
+                return Ok(());
+            }
+            for source in sources {
+                tx.retire(source, &by, &serde_json::json!([]), Some(id), now)?;
+            }
+            tx.run_staged(id, &journal)?;
+            tx.run_finish(id, &end)
+        })?;
+        Ok(whole)
+    }
+
+    // Finds an output under its final or its staging name; none if it is whole under neither, or if what stands at its
+    // place is not the flow's own.
+    fn look(&self, store: &dyn Store, output: &RunOutput, moves: bool, updates: bool) -> Result<Option<Found>, EngineError> {
+        if let Some(meta) = self.same(store, output, &output.path) {
+            return Ok(Some(Found::Published(meta)));
+        }
+        if output.staged_name.is_empty() {
+            return Ok(None);
+        }
+        let name = RelPath::from_text(output.staged_name.clone());
+        if self.same(store, output, &name).is_none() {
+            return Ok(None);
+        }
+        let Ok(standing) = store.stat(&output.path) else { return Ok(None) };
+        let free = match &standing {
+            None => true,
+            Some(_) if moves => false,
+            Some(meta) => self.is_own(store, output, meta, updates)?,
         };
+        Ok(free.then_some(Found::Staged { name, standing }))
+    }
+
+    // The same rule as for a run: only what the flow itself put there, and nobody has changed since, is replaced.
+    fn is_own(&self, store: &dyn Store, output: &RunOutput, meta: &Meta, updates: bool) -> Result<bool, EngineError> {
+        let Some(row) = self.reader.file_at(&output.station, &output.path)? else { return Ok(false) };
+        let own = row.state == FileState::Present && (row.origin != Origin::Seen || updates);
+        if !own || row.content.is_none() {
+            return Ok(false);
+        }
+        let same = (meta.kind == Kind::Folder || meta.size == row.stat.size)
+            && store.hash(&output.path, &mut |_| {}).is_ok_and(|found| Some(found.hash) == row.content);
+        Ok(same)
+    }
+
+    fn same(&self, store: &dyn Store, output: &RunOutput, path: &RelPath) -> Option<Meta> {
+        let found = store.hash(path, &mut |_| {}).ok()?;
+        if Some(found.hash) == output.content {
+            return Some(found.meta);
+        }
+        // A product that is compared by data has the digest of its data in the journal.
+        let product = self.setup.flow.products.get(&output.product)?;
+        if product.compare != thalweg_flow::Compare::Data || output.content.is_none() {
+            return None;
+        }
+        let told = probe::probe(self.setup, product, &self.places.absolute(&output.station, path)?).ok()?;
+        (told.data_hash == output.content).then_some(found.meta)
+    }
+
+    fn row(&self, run: &RunRow, store: &dyn Store, output: &RunOutput, meta: &Meta) -> Option<Output> {
+        let flow = &self.setup.flow;
         let folder = meta.kind == Kind::Folder;
-        let Some((product, fields)) = classifier.product(flow, &output.station, &output.path, folder) else { return Ok(false) };
-        let mut identity = identity(product, fields, None, now);
+        let (product, fields) = self.classifier.product(flow, &output.station, &output.path, folder)?;
+        let mut identity = identity(product, fields, None, self.now);
         if identity_of_file(product, &identity.fields) != output.fields_key {
             identity.fields_key.clone_from(&output.fields_key);
         }
-        let stat = if folder { stat_of_unit(store.as_ref(), &output.path).unwrap_or_default() } else { stat_of(&meta) };
-        let Ok(hashed) = store.hash(&output.path, &mut |_| {}) else { return Ok(false) };
-        rows.push(Output {
+        let stat = if folder { stat_of_unit(store, &output.path).unwrap_or_default() } else { stat_of(meta) };
+        let hashed = store.hash(&output.path, &mut |_| {}).ok()?;
+        Some(Output {
             station: output.station.clone(),
             path: output.path.clone(),
             identity,
@@ -112,53 +197,22 @@ fn finish(
             origin: Origin::Made,
             run: Some(run.id),
             verify_mode: "read".into(),
-            at: now,
-        });
+            at: self.now,
+        })
     }
-    let mut sources = Vec::new();
-    if moves {
-        for input in reader.run_inputs(run.id)? {
-            sources.extend(reader.file_at(&input.station, &input.path)?.map(|row| row.id));
-        }
-    }
-    let updates = flow.steps.get(&run.step).is_some_and(thalweg_flow::Step::updates);
-    let (id, by) = (run.id, format!("step {}", run.step));
-    let published: Vec<RunOutput> = outputs.into_iter().map(|output| RunOutput { published: true, ..output }).collect();
-    // The contributions of an update are not journalled: its keys run again, which gives the same.
-    let end = if updates { lost(now) } else { RunEnd { state: RunState::Done, class: None, message: Some("finished after a restart".into()), ..lost(now) } };
-    ledger.write(move |tx| {
-        for row in &rows {
-            tx.put_output(row)?;
-        }
-        for source in sources {
-            tx.retire(source, &by, &serde_json::json!([]), Some(id), now)?;
-        }
-        tx.run_staged(id, &published)?;
-        tx.run_finish(id, &end)
-    })?;
-    Ok(true)
 }
 
-fn look(store: &dyn Store, output: &RunOutput) -> Option<Found> {
-    let same = |path: &RelPath| {
-        let found = store.hash(path, &mut |_| {}).ok()?;
-        // A product that is compared by data has another digest in the journal.
-        (Some(found.hash) == output.content || (found.size == output.size && path != &output.path)).then_some(found.meta)
-    };
-    if let Some(meta) = same(&output.path) {
-        return Some(Found::Published(meta));
-    }
-    if output.staged_name.is_empty() {
-        return None;
-    }
-    let staged = RelPath::from_text(output.staged_name.clone());
-    same(&staged).map(|_| Found::Staged(staged))
-}
-
-fn publish(store: &dyn Store, staged: &RelPath, path: &RelPath) -> Result<Meta, thalweg_store::StoreError> {
-    match store.stat(path)? {
-        None => store.publish(staged, path, Publish::NoReplace),
-        Some(meta) => store.publish(staged, path, Publish::Replace { expected: &meta, old: OldContent::Drop }),
+// Gives a whole output its name, unless it has it.
+fn published(store: &dyn Store, output: &RunOutput, found: Found, moves: bool) -> Option<Meta> {
+    match found {
+        Found::Published(meta) => Some(meta),
+        Found::Staged { name, .. } if moves => {
+            store.move_within(&name, &output.path).and_then(|()| store.stat(&output.path)).ok().flatten()
+        }
+        Found::Staged { name, standing: None } => store.publish(&name, &output.path, Publish::NoReplace).ok(),
+        Found::Staged { name, standing: Some(expected) } => {
+            store.publish(&name, &output.path, Publish::Replace { expected: &expected, old: OldContent::Drop }).ok()
+        }
     }
 }
 
@@ -207,9 +261,10 @@ fn quarantine_again(ledger: &Ledger, reader: &Reader, places: &Places) -> Result
 
 // A child of an engine that was killed goes on by itself; its outputs would belong to nobody. It is known by its run
 // and by a staging folder below one of our roots: another flow's engine may have a run of the same number.
-fn end_child(run: i64, places: &Places) {
+fn end_children(run: i64, places: &Places) -> Vec<Pid> {
     let mark = format!("THALWEG_RUN={run}");
-    let Ok(processes) = std::fs::read_dir("/proc") else { return };
+    let mut ended = Vec::new();
+    let Ok(processes) = std::fs::read_dir("/proc") else { return ended };
     for process in processes.flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         let Ok(environment) = std::fs::read(process.path().join("environ")) else { continue };
@@ -224,9 +279,21 @@ fn end_child(run: i64, places: &Places) {
             });
         if ours
             && pid != i32::try_from(std::process::id()).unwrap_or(-1)
-            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+            && let Some(pid) = Pid::from_raw(pid)
+            && kill_process(pid, Signal::KILL).is_ok()
         {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            ended.push(pid);
+        }
+    }
+    ended
+}
+
+// A process that was sent KILL may still be within a call that writes; one that hangs in the kernel is not waited for.
+fn wait_for(processes: &[Pid]) {
+    let end = Timespec { tv_sec: 2, tv_nsec: 0 };
+    for pid in processes {
+        if let Ok(fd) = pidfd_open(*pid, PidfdFlags::empty()) {
+            let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&end));
         }
     }
 }

@@ -5,5 +5,6 @@ mod flows;
 mod graph;
 mod mutated;
 mod planning;
+mod pure;
 mod schema;
 mod values;

@@ -1,0 +1,331 @@
+//! After a crash: every state in which the ledger's journal and the files can be found, made by hand.
+
+
+use thalweg_core::RelPath;
+use thalweg_ledger::{Ledger, NewRun, RunFilter, RunId, RunOutput, RunState};
+
+use crate::workshop::Workshop;
+
+const PARTS: &str = r#"
+flow = "parts"
+[stations.here]
+root = "data"
+[products.raw]
+path = "in/{name}.dat"
+[products.part]
+path = "out/{name}/{n:int}.txt"
+[steps.split]
+at = "here"
+takes = "raw"
+makes = { product = "part", many = true }
+does = { run = ["sh", "-c", "for n in 1 2 3; do sed s/^/$n/ $1 > $2/$n.txt; done", "sh", "{in}", "{out}"] }
+"#;
+
+const MOVE: &str = r#"
+flow = "move"
+[stations.here]
+root = "data"
+[products.raw]
+path = "in/{name}.dat"
+[products.sorted]
+path = "sorted/{name}.dat"
+[steps.sort]
+at = "here"
+takes = "raw"
+makes = "sorted"
+does = "move"
+"#;
+
+/// What the last run of an undisturbed twin recorded: the same rows stand in the ledger of one that was killed.
+struct Journal {
+    run: NewRun,
+    outputs: Vec<RunOutput>,
+}
+
+fn twin(flow: &str, content: &str) -> Journal {
+    let shop = Workshop::new(flow);
+    shop.write("data/in/a.dat", content);
+    let (outcome, events) = shop.once();
+    assert_eq!((outcome.done, outcome.failed), (1, 0), "{events:#?}");
+    last_run(&shop)
+}
+
+fn last_run(shop: &Workshop) -> Journal {
+    let reader = shop.ledger().reader().expect("a reader");
+    let row = reader.runs(&RunFilter::default(), 1).expect("rows").remove(0);
+    let inputs = reader.run_inputs(row.id).expect("inputs");
+    let outputs = reader.run_outputs(row.id).expect("outputs");
+    let run = NewRun {
+        step: row.step,
+        step_version: row.step_version,
+        station: row.station,
+        key: row.key,
+        identity: row.identity,
+        inputs,
+        started: row.started,
+        attempt: row.attempt,
+        pid: None,
+        host: row.host,
+        program: row.program,
+        command: Vec::new(),
+        log: None,
+        staging: row.staging,
+        partial: row.partial,
+        awaited: row.awaited,
+        fresh: row.fresh,
+        batch: None,
+    };
+    Journal { run, outputs }
+}
+
+/// Writes into the ledger what an engine had written that was killed in this state; returns the run and where each output
+/// was staged.
+fn cut_off(shop: &Workshop, journal: &Journal, state: RunState, moves: bool) -> (RunId, Vec<RunOutput>) {
+    std::fs::create_dir_all(shop.path(".thalweg")).expect("a folder");
+    let ledger = Ledger::create(shop.path(".thalweg/ledger.sqlite")).expect("a ledger");
+    let run = journal.run.clone();
+    let id = ledger.write(move |tx| tx.run_start(&run)).expect("the run is recorded");
+    let outputs: Vec<RunOutput> = journal
+        .outputs
+        .iter()
+        .map(|output| {
+            let name = output.path.as_str().rsplit('/').next().unwrap_or_default();
+            let staged = format!(".thalweg-staging/run-{id}/out/{name}");
+            let staged_name = if moves { output.staged_name.clone() } else { staged };
+            RunOutput { staged_name, published: false, ..output.clone() }
+        })
+        .collect();
+    let rows = outputs.clone();
+    ledger
+        .write(move |tx| {
+            if state != RunState::Running {
+                tx.run_staged(id, &rows)?;
+            }
+            if state == RunState::Publishing {
+                tx.run_publishing(id)?;
+            }
+            Ok(())
+        })
+        .expect("the journal is written");
+    (id, outputs)
+}
+
+fn content(output: &RunOutput, raw: &str) -> String {
+    format!("{}{raw}", output.path.as_str().trim_end_matches(".txt").rsplit('/').next().unwrap_or_default())
+}
+
+fn parts(shop: &Workshop) -> Vec<Option<String>> {
+    (1..=3).map(|n| shop.read(&format!("data/out/a/{n}.txt"))).collect()
+}
+
+fn all(raw: &str) -> Vec<Option<String>> {
+    (1..=3).map(|n| Some(format!("{n}{raw}"))).collect()
+}
+
+fn state_of(shop: &Workshop, run: RunId) -> RunState {
+    shop.ledger().reader().expect("a reader").run(run).expect("a query").expect("a run").state
+}
+
+fn no_staging(shop: &Workshop) {
+    let left: Vec<String> = shop.files(".").into_iter().filter(|name| name.contains(".thalweg-staging")).collect();
+    assert_eq!(left, Vec::<String>::new());
+    let staging = shop.path("data/.thalweg-staging");
+    assert!(!staging.exists() || std::fs::read_dir(staging).expect("a folder").next().is_none(), "no empty folders either");
+}
+
+#[test]
+fn journalled_outputs_that_are_all_staged_are_published_together() {
+    let journal = twin(PARTS, "x\n");
+    for state in [RunState::Staged, RunState::Publishing] {
+        let shop = Workshop::new(PARTS);
+        shop.write("data/in/a.dat", "x\n");
+        let (run, outputs) = cut_off(&shop, &journal, state, false);
+        for output in &outputs {
+            shop.write(&format!("data/{}", output.staged_name), &content(output, "x\n"));
+        }
+        let (outcome, events) = shop.once();
+        assert_eq!((outcome.done, outcome.failed), (0, 0), "nothing is made twice: {events:#?}");
+        assert_eq!(parts(&shop), all("x\n"));
+        assert_eq!(state_of(&shop, run), RunState::Done);
+        no_staging(&shop);
+    }
+}
+
+#[test]
+fn a_half_published_run_is_published_whole() {
+    let journal = twin(PARTS, "x\n");
+    for published in 1..=3 {
+        let shop = Workshop::new(PARTS);
+        shop.write("data/in/a.dat", "x\n");
+        let (run, outputs) = cut_off(&shop, &journal, RunState::Publishing, false);
+        for (n, output) in outputs.iter().enumerate() {
+            let name = if n < published { output.path.as_str() } else { &output.staged_name };
+            shop.write(&format!("data/{name}"), &content(output, "x\n"));
+        }
+        let (outcome, events) = shop.once();
+        assert_eq!((outcome.done, outcome.failed), (0, 0), "{published} published: {events:#?}");
+        assert_eq!(parts(&shop), all("x\n"));
+        assert_eq!(state_of(&shop, run), RunState::Done);
+        no_staging(&shop);
+    }
+}
+
+#[test]
+fn a_run_whose_staged_file_is_missing_or_damaged_is_made_again_whole() {
+    let journal = twin(PARTS, "x\n");
+    for (damage, published) in [(None, 0), (None, 1), (Some("x"), 0), (Some("9x\n"), 0), (Some("9x\n"), 1)] {
+        let shop = Workshop::new(PARTS);
+        shop.write("data/in/a.dat", "x\n");
+        let (run, outputs) = cut_off(&shop, &journal, RunState::Publishing, false);
+        for (n, output) in outputs.iter().enumerate() {
+            let name = if n < published { output.path.as_str() } else { &output.staged_name };
+            match (n, damage) {
+                (2, None) => {}
+                (2, Some(damaged)) => shop.write(&format!("data/{name}"), damaged),
+                _ => shop.write(&format!("data/{name}"), &content(output, "x\n")),
+            }
+        }
+        let engine = thalweg_engine::Engine::open(shop.setup()).expect("the engine opens");
+        drop(engine);
+        let there = parts(&shop).iter().filter(|part| part.is_some()).count();
+        assert_eq!(there, published, "nothing more is published of what is not whole ({damage:?})");
+        assert_eq!(state_of(&shop, run), RunState::Lost, "{damage:?}");
+        let (outcome, events) = shop.once();
+        assert_eq!((outcome.done, outcome.failed, outcome.blocked), (1, 0, 0), "{damage:?}, {published}: {events:#?}");
+        assert_eq!(parts(&shop), all("x\n"));
+        no_staging(&shop);
+    }
+}
+
+#[test]
+fn what_was_only_running_leaves_nothing() {
+    let journal = twin(PARTS, "x\n");
+    let shop = Workshop::new(PARTS);
+    shop.write("data/in/a.dat", "x\n");
+    let (run, _) = cut_off(&shop, &journal, RunState::Running, false);
+    shop.write(&format!("data/.thalweg-staging/run-{run}/out/1.txt"), "1");
+    let (outcome, events) = shop.once();
+    assert_eq!((outcome.done, outcome.failed), (1, 0), "{events:#?}");
+    assert_eq!(parts(&shop), all("x\n"));
+    assert_eq!(state_of(&shop, run), RunState::Lost);
+    no_staging(&shop);
+}
+
+#[test]
+fn an_earlier_version_is_replaced_after_a_restart() {
+    for published in 0..=3 {
+        let shop = Workshop::new(PARTS);
+        shop.write("data/in/a.dat", "x\n");
+        shop.once();
+        // What a second version leads to is taken from a twin that has seen the same.
+        let journal = {
+            let twin = Workshop::new(PARTS);
+            twin.write("data/in/a.dat", "x\n");
+            twin.once();
+            twin.write("data/in/a.dat", "new\n");
+            let (outcome, events) = twin.once();
+            assert_eq!((outcome.done, outcome.failed), (1, 0), "{events:#?}");
+            last_run(&twin)
+        };
+        shop.write("data/in/a.dat", "new\n");
+        let (run, outputs) = cut_off(&shop, &journal, RunState::Publishing, false);
+        for (n, output) in outputs.iter().enumerate() {
+            let name = if n < published { output.path.as_str() } else { &output.staged_name };
+            shop.write(&format!("data/{name}"), &content(output, "new\n"));
+        }
+        let (outcome, events) = shop.once();
+        assert_eq!((outcome.done, outcome.failed, outcome.blocked), (0, 0, 0), "{published} published: {events:#?}");
+        assert_eq!(parts(&shop), all("new\n"));
+        assert_eq!(state_of(&shop, run), RunState::Done);
+        no_staging(&shop);
+    }
+}
+
+#[test]
+fn what_somebody_else_put_at_a_final_name_meanwhile_is_not_overwritten() {
+    let journal = twin(PARTS, "x\n");
+    let shop = Workshop::new(PARTS);
+    shop.write("data/in/a.dat", "x\n");
+    let (run, outputs) = cut_off(&shop, &journal, RunState::Publishing, false);
+    for output in &outputs {
+        shop.write(&format!("data/{}", output.staged_name), &content(output, "x\n"));
+    }
+    shop.write("data/out/a/2.txt", "by somebody else");
+    let (outcome, events) = shop.once();
+    assert_eq!(shop.read("data/out/a/2.txt").as_deref(), Some("by somebody else"), "{events:#?}");
+    assert_eq!(outcome.done, 0, "{events:#?}");
+    assert_eq!(state_of(&shop, run), RunState::Lost);
+    assert_eq!((shop.read("data/out/a/1.txt"), shop.read("data/out/a/3.txt")), (None, None), "all or nothing");
+    no_staging(&shop);
+}
+
+#[test]
+fn a_move_that_was_cut_off_ends_with_the_file_at_one_place() {
+    let journal = twin(MOVE, "x\n");
+    for moved in [false, true] {
+        let shop = Workshop::new(MOVE);
+        shop.write("data/in/a.dat", "x\n");
+        let (run, _) = cut_off(&shop, &journal, RunState::Publishing, true);
+        if moved {
+            std::fs::create_dir_all(shop.path("data/sorted")).expect("a folder");
+            std::fs::rename(shop.path("data/in/a.dat"), shop.path("data/sorted/a.dat")).expect("it is moved");
+        }
+        let (outcome, events) = shop.once();
+        assert_eq!((outcome.done, outcome.failed, outcome.blocked), (0, 0, 0), "moved {moved}: {events:#?}");
+        assert_eq!(shop.files("data"), ["sorted/a.dat"]);
+        assert_eq!(shop.read("data/sorted/a.dat").as_deref(), Some("x\n"));
+        assert_eq!(state_of(&shop, run), RunState::Done);
+        let (outcome, events) = shop.once();
+        assert_eq!((outcome.done, outcome.failed, outcome.blocked), (0, 0, 0), "{events:#?}");
+    }
+}
+
+#[test]
+fn a_move_whose_source_was_changed_meanwhile_is_no_move_of_what_was_journalled() {
+    let journal = twin(MOVE, "x\n");
+    let shop = Workshop::new(MOVE);
+    // The same size, another content.
+    shop.write("data/in/a.dat", "y\n");
+    let (run, _) = cut_off(&shop, &journal, RunState::Publishing, true);
+    let (outcome, events) = shop.once();
+    assert_eq!(state_of(&shop, run), RunState::Lost);
+    assert_eq!((outcome.done, outcome.failed), (1, 0), "the new content is moved by a run of its own: {events:#?}");
+    assert_eq!(shop.read("data/sorted/a.dat").as_deref(), Some("y\n"));
+    assert_eq!(shop.files("data"), ["sorted/a.dat"]);
+}
+
+#[test]
+fn a_move_does_not_take_along_what_it_only_looked_up() {
+    let flow = format!("{MOVE}with.list = {{ product = \"list\", match = \"newest\" }}\n[products.list]\npath = \"list.txt\"\n");
+    let journal = {
+        let twin = Workshop::new(&flow);
+        twin.write("data/in/a.dat", "x\n");
+        twin.write("data/list.txt", "a list");
+        let (outcome, events) = twin.once();
+        assert_eq!((outcome.done, outcome.failed), (1, 0), "{events:#?}");
+        last_run(&twin)
+    };
+    let shop = Workshop::new(&flow);
+    // The list is known from before.
+    shop.write("data/list.txt", "a list");
+    shop.once();
+    shop.write("data/in/a.dat", "x\n");
+    let (run, _) = cut_off(&shop, &journal, RunState::Staged, true);
+    shop.once();
+    assert_eq!(state_of(&shop, run), RunState::Done);
+    let reader = shop.ledger().reader().expect("a reader");
+    let row = reader.file_at("here", &RelPath::from_text("list.txt")).expect("a query").expect("a file");
+    assert_eq!(row.state, thalweg_ledger::FileState::Present, "{:?}", row.why);
+    let retired = reader.retirements(&Default::default()).expect("rows");
+    assert!(retired.iter().all(|row| row.path.as_str() != "list.txt"), "{retired:?}");
+    assert_eq!(shop.files("data"), ["list.txt", "sorted/a.dat"]);
+}
+
+#[test]
+fn probes_of_a_killed_engine_leave_no_folders() {
+    let shop = Workshop::new(PARTS);
+    shop.write(".thalweg/probes/.tmpAbCdEf/log", "cut off");
+    shop.once();
+    let left = std::fs::read_dir(shop.path(".thalweg/probes")).map(Iterator::count).unwrap_or(0);
+    assert_eq!(left, 0);
+}
