@@ -12,6 +12,9 @@ pub(crate) use story::Story;
 
 use crate::failure::Failure;
 
+/// Makes the input of a system in a folder, telling each file.
+pub(crate) type MakeInput = fn(&Folder, &mut dyn FnMut(&str)) -> Result<(), Failure>;
+
 /// A system that can be demonstrated.
 #[derive(Debug)]
 pub(crate) struct System {
@@ -22,7 +25,7 @@ pub(crate) struct System {
     /// The shipped flow file.
     pub(crate) flow: &'static str,
     /// Makes the input, the same every time, telling each file when it is there; what is there already stays.
-    pub(crate) make_input: fn(&Folder, &mut dyn FnMut(&str)) -> Result<(), Failure>,
+    pub(crate) make_input: MakeInput,
     /// Files that are bad on purpose, by the last part of their names.
     pub(crate) damaged: &'static [&'static str],
     /// Steps of which it is told when their condition leaves a file out.
