@@ -197,6 +197,22 @@ impl Dispatcher<'_> {
         Ok(recorded)
     }
 
+    // What the last run of each key left under names that its verb chose; the next may replace that.
+    fn earlier(&self, tasks: &[Task]) -> Result<BTreeMap<(String, RelPath), thalweg_core::ContentHash>, EngineError> {
+        let mut earlier = BTreeMap::new();
+        for task in tasks.iter().filter(|task| task.outputs.iter().any(|output| output.path.is_none())) {
+            let Some(last) = self.reader.last_done(&task.key.step, &task.key.text())? else { continue };
+            for output in self.reader.run_outputs(last.id)? {
+                let row = self.reader.file_at(&output.station, &output.path)?;
+                let own = row.filter(|row| row.state == thalweg_ledger::FileState::Present && row.origin != thalweg_ledger::Origin::Seen);
+                if let Some(content) = own.and_then(|row| row.content) {
+                    earlier.insert((output.station, output.path), content);
+                }
+            }
+        }
+        Ok(earlier)
+    }
+
     // Where the verb of an update looks for its earlier outputs, as its last runs have shown.
     fn layout_of(&self, task: &Task) -> Result<Layout, EngineError> {
         let mut layout = Layout::new();
@@ -244,6 +260,7 @@ impl Dispatcher<'_> {
             go: wait,
             layout: self.layout_of(first)?,
             recorded: self.recorded(&tasks)?,
+            earlier: self.earlier(&tasks)?,
             tell: crate::runner::Tell::new(move |told: Told| inbox.send(Message::Told(told)).is_ok()),
         };
         for (task, run) in tasks.iter().zip(&runs) {

@@ -42,6 +42,8 @@ pub(crate) struct Job {
     pub(crate) layout: Layout,
     /// Size, modification time and inode under which the inputs were recorded.
     pub(crate) recorded: std::collections::BTreeMap<(String, RelPath), thalweg_ledger::Stat>,
+    /// What earlier runs of its keys left under names that their verb chose.
+    pub(crate) earlier: std::collections::BTreeMap<(String, RelPath), ContentHash>,
 }
 
 /// How many leading folders of a product's paths a verb leaves out, by product.

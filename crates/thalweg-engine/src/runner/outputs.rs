@@ -174,10 +174,20 @@ fn one(
         fields.extend(told.fields);
     }
     let standing = store.stat(path).map_err(|error| failure(path, &error))?;
-    let how = match (standing, output.replaces) {
+    let earlier = || job.earlier.get(&(output.station.clone(), path.clone())).copied();
+    let how = match (standing, output.replaces.or_else(earlier)) {
         (None, _) => How::New,
         // The dispatcher knows what that one holds, and has it worked on from if anything would be lost.
         (Some(meta), _) if output.update => How::Replace(Box::new(meta)),
+        // Told now, so that none of many gets its name when one cannot.
+        (Some(_), None) if output.path.is_none() => {
+            if store.hash(path, &mut |_| {}).is_ok_and(|now| now.hash == hashed.hash) {
+                How::There
+            } else {
+                let message = format!("{path} is there already, is no earlier output of this key, and is not replaced");
+                return Err(Failure::new(ErrorClass::Refused, message));
+            }
+        }
         (Some(_), None) => How::New,
         (Some(meta), Some(expected)) => {
             let now = store.hash(path, &mut |_| {}).map_err(|error| failure(path, &error))?;
