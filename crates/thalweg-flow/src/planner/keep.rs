@@ -91,7 +91,9 @@ fn lives_on(flow: &Flow, file: &FileFact, facts: &dyn Facts) -> bool {
     copy || flow.products.keys().any(|product| {
         facts.derived(file, product).iter().any(|used| {
             flow.stations.keys().flat_map(|station| facts.files_of(station, &used.product, &used.identity)).any(|other| {
-                other.hash == Some(used.hash) && (other.is_usable() || other.state == FileState::Taken)
+                // A copy that was brought is made from the file that it is a copy of: it does not live on in itself.
+                let itself = other.station == file.station && other.path == file.path;
+                !itself && other.hash == Some(used.hash) && (other.is_usable() || other.state == FileState::Taken)
             })
         })
     })
