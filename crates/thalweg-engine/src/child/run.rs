@@ -26,6 +26,8 @@ use super::{ChildError, Command, Ended, SandboxState, find, sandbox, usage};
 /// Longest pause between two looks at reports, memory and the caller's wish.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Longest time from TERM to KILL for a child that is ended because the caller asked.
+const CANCELLED: Duration = Duration::from_secs(3);
 /// How long the end of processes that were killed is waited for.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -258,7 +260,8 @@ impl Child {
                 let _ = kill_process_group(self.pid, Signal::CONT);
                 Phase::Asked { at: now }
             }
-            Phase::Asked { at } if now.duration_since(at) >= self.kill_after => {
+            // Whoever cancels waits for it.
+            Phase::Asked { at } if now.duration_since(at) >= if *cancelled { self.kill_after.min(CANCELLED) } else { self.kill_after } => {
                 end_group(self.pid);
                 Phase::Killed
             }

@@ -3,5 +3,6 @@
 mod backward;
 mod faults;
 mod forward;
+mod invariants;
 mod steps;
 mod workshop;

@@ -32,8 +32,9 @@ impl Tx<'_> {
         let driving = self.opt_name(Naming::Product, key.driving_product.as_deref())?;
         let fields = fields_json(&key.fields)
             .map_err(|_| Error::Unstorable { path: self.db().path.to_path_buf(), what: "a field's value" })?;
-        // What is finished stays for ever and is kept small.
-        let reason = if key.finished || key.reason.is_null() { None } else { Some(self.json(&key.reason, "a reason")?) };
+        // What is finished stays for ever and is kept small; what rests for another cause says why.
+        let small = key.finished && key.next == KeyNext::Nothing;
+        let reason = if small || key.reason.is_null() { None } else { Some(self.json(&key.reason, "a reason")?) };
         let wake = if key.finished { None } else { opt_us(key.wake) };
         let old = self.key_state(step, &key.key)?;
         self.recount_key(step, old, Some((key.finished, key.there.code(), key.next.code())));
