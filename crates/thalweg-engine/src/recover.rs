@@ -7,15 +7,18 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
-use thalweg_core::{RelPath, Timestamp};
+use thalweg_core::{ContentHash, RelPath, Timestamp};
 use thalweg_flow::planner::identity_of_file;
-use thalweg_ledger::{FileState, Ledger, Origin, Output, Reader, RunEnd, RunOutput, RunRow, RunState};
+use thalweg_ledger::{Contribution, FileState, InputRef, Ledger, Origin, Output, QuarantineRow, Reader, RunEnd, RunOutput, RunRow, RunState};
 use thalweg_store::{Entry, Kind, Meta, OldContent, Publish, STAGING, Store};
 
 use crate::classify::{Classifier, QUARANTINE, identity};
 use crate::runner::staging_name;
 use crate::scan::{stat_of, stat_of_unit};
 use crate::{EngineError, Places, Setup, probe};
+
+/// Names looked at for a file in the quarantine before giving up.
+const QUARANTINE_NAMES: u32 = 1000;
 
 /// Brings everything that an earlier engine left unfinished to an end.
 pub(crate) fn recover(setup: &Setup, classifier: &Classifier, ledger: &Ledger, places: &Places) -> Result<(), EngineError> {
@@ -38,7 +41,7 @@ pub(crate) fn recover(setup: &Setup, classifier: &Classifier, ledger: &Ledger, p
     }
     // Whatever a probe left belongs to none any more; if it cannot go, it only takes room.
     let _ = std::fs::remove_dir_all(setup.state.join("probes"));
-    quarantine_again(ledger, &reader, places)
+    quarantine_again(setup, ledger, &reader, places)
 }
 
 fn lost(now: Timestamp) -> RunEnd {
@@ -108,9 +111,8 @@ impl Work<'_> {
         }
         let (id, now, by) = (run.id, self.now, format!("step {}", run.step));
         let journal: Vec<RunOutput> = outputs.into_iter().map(|output| RunOutput { published: true, ..output }).collect();
-        // The contributions of an update are not journalled: its keys run again, which gives the same.
-        let done = RunEnd { state: RunState::Done, class: None, message: Some("finished after a restart".into()), ..lost(now) };
-        let end = if updates { lost(now) } else { done };
+        let end = RunEnd { state: RunState::Done, class: None, message: Some("finished after a restart".into()), ..lost(now) };
+        let parts = if updates { self.parts(run, &rows)? } else { Vec::new() };
         self.ledger.write(move |tx| {
             // What did get its name is the flow's own, also if the rest did not: the next attempt may replace it.
             for row in &rows {
@@ -119,6 +121,12 @@ impl Work<'_> {
             if !whole {
                 return Ok(());
             }
+            for (part, earlier) in &parts {
+                if let Some(earlier) = earlier {
+                    tx.contributions_carry(&part.product, &part.fields_key, earlier, &part.content)?;
+                }
+                tx.contribute(part)?;
+            }
             for source in sources {
                 tx.retire(source, &by, &serde_json::json!([]), Some(id), now)?;
             }
@@ -126,6 +134,35 @@ impl Work<'_> {
             tx.run_finish(id, &end)
         })?;
         Ok(whole)
+    }
+
+    // What the run worked into each of its outputs, and the version whose parts that one carries on. A part that had
+    // meanwhile another content is carried on with the old one, so that its key is looked at again.
+    fn parts(&self, run: &RunRow, rows: &[Output]) -> Result<Vec<(Contribution, Option<ContentHash>)>, EngineError> {
+        let inputs: Vec<InputRef> = self
+            .reader
+            .run_inputs(run.id)?
+            .into_iter()
+            .filter(|input| input.role.is_empty())
+            .filter_map(|input| Some(InputRef { product: input.product, fields_key: input.fields_key, content: input.content? }))
+            .collect();
+        let mut parts = Vec::new();
+        for row in rows {
+            let earlier = self.reader.file_at(&row.station, &row.path)?.and_then(|row| row.data_hash.or(row.content));
+            let part = Contribution {
+                product: row.identity.product.clone(),
+                fields_key: row.identity.fields_key.clone(),
+                content: row.data_hash.unwrap_or(row.content),
+                step: run.step.clone(),
+                step_version: run.step_version,
+                key: run.key.clone(),
+                identity: run.identity,
+                run: Some(run.id),
+                inputs: inputs.clone(),
+            };
+            parts.push((part, earlier));
+        }
+        Ok(parts)
     }
 
     // Finds an output under its final or its staging name; none if it is whole under neither, or if what stands at its
@@ -236,10 +273,10 @@ fn remove_staging(store: &dyn Store) {
     }
 }
 
-// A bad file that was recorded and not yet moved is moved now.
-fn quarantine_again(ledger: &Ledger, reader: &Reader, places: &Places) -> Result<(), EngineError> {
+// A bad file that was recorded and not yet moved is moved now; one that was moved and not yet recorded is recorded.
+fn quarantine_again(setup: &Setup, ledger: &Ledger, reader: &Reader, places: &Places) -> Result<(), EngineError> {
     for row in reader.quarantined(&thalweg_ledger::QuarantineFilter::default())? {
-        if row.moved_to.is_some() {
+        if row.moved_to.is_some() || setup.flow.stations.get(&row.station).is_none_or(|station| station.read_only) {
             continue;
         }
         let Some(store) = places.store(&row.station) else { continue };
@@ -247,16 +284,41 @@ fn quarantine_again(ledger: &Ledger, reader: &Reader, places: &Places) -> Result
         if still.is_none_or(|file| file.state != FileState::Quarantined) {
             continue;
         }
-        let target = RelPath::from_text(QUARANTINE).join(row.path.as_str());
-        if matches!(store.stat(&row.path), Ok(Some(_))) && store.move_within(&row.path, &target).is_ok() {
-            let report = RelPath::from_text(format!("{}.report.json", target.as_str()));
+        let step = match row.run {
+            Some(run) => reader.run(run)?.and_then(|run| setup.flow.steps.get(&run.step)),
+            None => None,
+        };
+        let folder = step.and_then(|step| step.on_bad.put.as_deref()).unwrap_or(QUARANTINE).trim_end_matches('/');
+        let Some(target) = aside(store.as_ref(), &row, &RelPath::from_text(folder).join(row.path.as_str())) else { continue };
+        let report = RelPath::from_text(format!("{}.report.json", target.as_str()));
+        if matches!(store.stat(&report), Ok(None)) {
             let text = serde_json::json!({ "file": row.path, "message": row.message, "class": row.class, "at": row.at });
+            // The report can be had from the ledger too; what cannot be written now is no reason to stop.
             let _ = store.write_atomically(&report, text.to_string().as_bytes());
-            let id = row.id;
-            ledger.write(move |tx| tx.quarantine_moved(id, &target, Some(&report)))?;
         }
+        let id = row.id;
+        ledger.write(move |tx| tx.quarantine_moved(id, &target, Some(&report)))?;
     }
     Ok(())
+}
+
+// Returns where a bad file is put aside, having moved it there if it is still in its place.
+fn aside(store: &dyn Store, row: &QuarantineRow, target: &RelPath) -> Option<RelPath> {
+    for n in 1..QUARANTINE_NAMES {
+        let numbered = if n == 1 { target.clone() } else { RelPath::from_text(format!("{}.{n}", target.as_str())) };
+        match store.stat(&numbered).ok()? {
+            // Something of an earlier time, or this one, moved before the end came.
+            Some(_) if matches!(store.stat(&row.path), Ok(None)) => {
+                let same = row.content.is_none() || store.hash(&numbered, &mut |_| {}).is_ok_and(|found| Some(found.hash) == row.content);
+                if same {
+                    return Some(numbered);
+                }
+            }
+            Some(_) => {}
+            None => return store.move_within(&row.path, &numbered).is_ok().then_some(numbered),
+        }
+    }
+    None
 }
 
 // A child of an engine that was killed goes on by itself; its outputs would belong to nobody. It is known by its run

@@ -329,3 +329,112 @@ fn probes_of_a_killed_engine_leave_no_folders() {
     let left = std::fs::read_dir(shop.path(".thalweg/probes")).map(Iterator::count).unwrap_or(0);
     assert_eq!(left, 0);
 }
+
+const BAD: &str = r#"
+flow = "bad"
+[stations.here]
+root = "data"
+[products.raw]
+path = "in/{name}.dat"
+[steps.look]
+at = "here"
+takes = "raw"
+does = { run = ["sh", "-c", "grep -q bad $1 && exit 65; exit 0", "sh", "{in}"] }
+on_bad = { put = "aside" }
+"#;
+
+#[test]
+fn a_bad_file_at_a_station_that_is_only_read_stays_through_restarts() {
+    let shop = Workshop::new(&BAD.replace("root = \"data\"", "root = \"data\"\nread_only = true"));
+    shop.write("data/in/a.dat", "bad");
+    for n in 0..2 {
+        let (outcome, events) = shop.once();
+        assert_eq!(outcome.quarantined, u64::from(n == 0), "{events:#?}");
+        assert_eq!(shop.files("data"), ["in/a.dat"]);
+    }
+}
+
+#[test]
+fn a_bad_file_is_put_aside_whole_after_a_restart() {
+    for moved in [false, true] {
+        let shop = Workshop::new(BAD);
+        shop.write("data/in/a.dat", "good");
+        shop.once();
+        let ledger = Ledger::open(shop.path(".thalweg/ledger.sqlite")).expect("the ledger opens");
+        let reader = ledger.reader().expect("a reader");
+        let row = reader.file_at("here", &RelPath::from_text("in/a.dat")).expect("a query").expect("a row");
+        let run = reader.runs(&RunFilter::default(), 1).expect("runs")[0].id;
+        let bad = thalweg_ledger::NewQuarantine {
+            file: Some(row.id),
+            station: row.station,
+            product: row.product,
+            fields_key: row.fields_key,
+            path: row.path,
+            moved_to: None,
+            report_path: None,
+            content: row.content,
+            class: "data".into(),
+            message: "it is bad".into(),
+            run: Some(run),
+            at: row.state_at,
+        };
+        ledger.write(move |tx| tx.quarantine_add(&bad)).expect("it is recorded");
+        drop((reader, ledger));
+        if moved {
+            std::fs::create_dir_all(shop.path("data/aside/in")).expect("a folder");
+            std::fs::rename(shop.path("data/in/a.dat"), shop.path("data/aside/in/a.dat")).expect("it is moved");
+        }
+        shop.once();
+        assert_eq!(shop.files("data"), ["aside/in/a.dat", "aside/in/a.dat.report.json"], "moved {moved}");
+        let rows = shop.ledger().reader().and_then(|reader| reader.quarantined(&Default::default())).expect("rows");
+        assert_eq!(rows[0].moved_to.as_ref().map(RelPath::as_str), Some("aside/in/a.dat"));
+    }
+}
+
+#[test]
+fn an_update_that_was_published_and_not_recorded_takes_nothing_in_twice() {
+    let flow = r#"
+flow = "grows"
+[stations.here]
+root = "data"
+[products.raw]
+path = "in/{name}.dat"
+[products.log]
+path = "log.txt"
+[steps.grow]
+at = "here"
+takes = "raw"
+makes = { product = "log", update = true }
+does = { run = ["sh", "-c", "out=$1; shift; cat \"$@\" > $out", "sh", "{out}", "{out.previous}", "{in.new}"] }
+"#;
+    for published in [false, true] {
+        for earlier in [false, true] {
+            let before = |shop: &Workshop| {
+                if earlier {
+                    shop.write("data/in/0.dat", "0\n");
+                    shop.once();
+                }
+                shop.write("data/in/a.dat", "x\n");
+            };
+            let journal = {
+                let twin = Workshop::new(flow);
+                before(&twin);
+                twin.once();
+                last_run(&twin)
+            };
+            let shop = Workshop::new(flow);
+            before(&shop);
+            let whole = if earlier { "0\nx\n" } else { "x\n" };
+            let (_, outputs) = cut_off(&shop, &journal, RunState::Publishing, false);
+            let name = if published { "log.txt" } else { &outputs[0].staged_name };
+            shop.write(&format!("data/{name}"), whole);
+            let (outcome, events) = shop.once();
+            assert_eq!((outcome.failed, outcome.blocked), (0, 0), "{events:#?}");
+            let mut lines: Vec<String> = shop.read("data/log.txt").unwrap_or_default().lines().map(str::to_owned).collect();
+            lines.sort();
+            assert_eq!(lines.join("\n") + "\n", whole, "published {published}, earlier {earlier}: {events:#?}");
+            let (outcome, _) = shop.once();
+            assert_eq!((outcome.done, outcome.failed), (0, 0));
+        }
+    }
+}
