@@ -4,6 +4,7 @@ mod architecture;
 mod codes;
 mod demo;
 mod docs;
+mod faults;
 mod flows;
 mod help;
 mod superdarn;
