@@ -31,6 +31,9 @@ pub(crate) fn span_of(files: &[FileFact]) -> Option<TimeRange> {
     files.iter().filter_map(|file| file.coverage).reduce(|a, b| TimeRange::new(a.start.min(b.start), a.end.max(b.end)))
 }
 
+/// How soon a station without enough space is looked at again.
+const SPACE_AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
+
 /// Everything known of the key under evaluation.
 pub(super) struct Look<'a> {
     pub(super) flow: &'a Flow,
@@ -52,7 +55,10 @@ pub fn evaluate(flow: &Flow, key: &KeyId, facts: &dyn Facts, occasion: Occasion)
     let gathered = gather(flow, step, key, facts);
     let look = Look { flow, step, key, facts, occasion, now: facts.now(), gathered };
     let rebuild = occasion.rebuild;
-    let standing = standing(flow, step, key, &look.gathered, facts, rebuild);
+    let mut standing = standing(flow, step, key, &look.gathered, facts, rebuild);
+    if standing.there == There::Partial {
+        (standing.there, standing.because) = look.still_partial(&standing);
+    }
     let there = standing.there;
     let because = standing.because.clone();
     if let Some((run, since)) = facts.running(key) {
@@ -189,6 +195,11 @@ impl Look<'_> {
         if self.occasion.asked {
             return Ok(());
         }
+        // A retry waits for its own moment, not for the step's.
+        let retry = self.facts.last_failure(self.key).and_then(|failure| failure.retry_at);
+        if retry.is_some_and(|at| at <= self.now) {
+            return Ok(());
+        }
         match &self.step.when {
             When::Arrives | When::Asked => Ok(()),
             When::Flag(flag) => match self.facts.round(&self.step.name, &self.key.station).open {
@@ -259,12 +270,33 @@ impl Look<'_> {
                 return Err((Next::Blocked, Reason::new("out_of_reach", why)));
             }
         }
+        self.space()?;
         if let Some(why) = unsupported(self.flow, self.step) {
             return Err((Next::Blocked, Reason::new("unsupported", why)));
         }
         if let Some(hold) = self.facts.hold(self.key, &self.gathered.driving) {
             let text = format!("{} by {} since {}: {}", hold.kind, hold.by, hold.since, hold.why);
             return Err((Next::Blocked, Reason::new(&hold.kind, text)));
+        }
+        Ok(())
+    }
+
+    // A station's reserve is left untouched; retention and what makes no files go on.
+    fn space(&self) -> Result<(), Stop> {
+        let targets = if self.step.to.is_empty() { std::slice::from_ref(&self.key.station) } else { &self.step.to[..] };
+        let writes = !self.step.makes.is_empty() || matches!(self.step.does, Verb::Send | Verb::Fetch | Verb::Copy);
+        for station in targets.iter().filter(|_| writes) {
+            let Some(reserve) = self.flow.stations.get(station).and_then(|station| station.reserve.as_ref()) else { continue };
+            let Some((free, total)) = self.facts.space(station) else { continue };
+            if free < reserve.bytes_of(total) {
+                let text = format!(
+                    "{station} has {} free, less than its reserve of {}",
+                    thalweg_core::units::format_size(free),
+                    thalweg_core::units::format_size(reserve.bytes_of(total))
+                );
+                let again = self.now.checked_add(SPACE_AGAIN).unwrap_or(self.now);
+                return Err((Next::Waiting, Reason::until("reserve", text, again)));
+            }
         }
         Ok(())
     }
@@ -330,6 +362,7 @@ impl Look<'_> {
             outputs,
             previous: Vec::new(),
             with_contributions: Vec::new(),
+            parts: Vec::new(),
             awaited,
             fields,
             span: self.key.cell.or_else(|| span_of(&self.gathered.driving)),

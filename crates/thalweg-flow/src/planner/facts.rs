@@ -289,8 +289,10 @@ pub trait Facts {
     fn made_since(&self, step: &str, start: Timestamp) -> bool;
     /// Returns the files of `product` that runs made from this content, through any number of runs.
     fn derived(&self, from: &FileFact, product: &str) -> Vec<UsedFile>;
-    /// Returns the keys whose last successful run used a file, in whatever version. It is asked only for products whose
-    /// coverage may change with the content, so that a file may leave cells that were made from it.
+    /// Returns the keys whose last successful run used a file or left it, in whatever version.
+    ///
+    /// It is asked only for products whose coverage may change with the content, so that a file may leave cells that
+    /// were made from it, and for what `update` steps make, so that a part may not be in the present version any more.
     fn users(&self, _product: &str, _identity: &str) -> Vec<KeyId> {
         Vec::new()
     }

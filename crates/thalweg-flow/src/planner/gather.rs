@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use thalweg_core::pattern::time_of;
-use thalweg_core::{ContentHash, Value};
+use thalweg_core::{ContentHash, TimeRange, Value};
 
 use super::verdict::Names;
 use super::{Facts, FileFact, FileQuery, KeyId};
@@ -160,7 +160,7 @@ fn of_role(
                 station: Some(station),
                 product: &product.name,
                 fields: fields.iter().map(|(name, value)| (name.as_str(), value)).collect(),
-                overlapping,
+                overlapping: overlapping.or_else(|| named_start(product, fields)),
             };
             files.extend(facts.files(&query));
         }
@@ -173,6 +173,14 @@ fn of_role(
         files = files.pop().into_iter().collect();
     }
     files
+}
+
+// The start that wanted fields say: it narrows the search where coverage starts as the name says.
+fn named_start(product: &Product, fields: &[(String, Value)]) -> Option<TimeRange> {
+    let name = product.time_field.as_ref().filter(|_| !product.covers_content)?;
+    let (_, value) = fields.iter().find(|(field, _)| field == name)?;
+    let start = time_of(product.types.get(name)?, value)?;
+    Some(TimeRange::new(start, start))
 }
 
 // The values that files of `product` must have in these fields to belong to the key: those of the key, the start of its

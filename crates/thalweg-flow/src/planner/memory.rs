@@ -196,7 +196,10 @@ impl Facts for MemoryFacts {
     }
 
     fn users(&self, product: &str, identity: &str) -> Vec<KeyId> {
-        let uses = |run: &DoneRun| run.inputs.iter().any(|used| used.product == product && used.identity == identity);
+        let uses = |run: &DoneRun| {
+            run.inputs.iter().any(|used| used.product == product && used.identity == identity)
+                || run.outputs.iter().any(|left| left.product == product && left.identity == identity)
+        };
         self.done.iter().filter(|(_, run)| uses(run)).filter_map(|(name, _)| self.keys.get(name).cloned()).collect()
     }
 

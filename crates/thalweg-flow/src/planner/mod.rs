@@ -38,6 +38,6 @@ pub use key::KeyId;
 pub use ready::{Readiness, readiness};
 pub use require::requirement;
 pub use reason::{Evaluation, Next, Reason, There};
-pub use task::{Previous, Task, TaskInput, TaskOutput};
+pub use task::{OutputParts, Previous, Task, TaskInput, TaskOutput};
 pub use touch::{released, touched, touched_by_run};
 pub use trigger::{due_round, next_moment};

@@ -6,7 +6,7 @@ use super::gather::Gathered;
 use super::reason::{Reason, There};
 use super::task::identity;
 use super::{DoneRun, Facts, FileFact, FileState, KeyId, LeftFile, Origin, UsedFile};
-use crate::{Complete, Flow, Late, Match, Step, Verb, WithWhat};
+use crate::{Flow, Late, Match, Step, Verb, WithWhat};
 
 /// What is there for a key and why.
 pub(crate) struct Standing {
@@ -128,7 +128,7 @@ pub(crate) fn standing(
         super::update::standing_of_update(flow, step, key, gathered, &last, facts, rebuild)
     } else {
         let stale = stale(step, key, gathered, &last, facts, rebuild);
-        let outputs = of_outputs(step, &last, facts);
+        let outputs = of_outputs(&last, facts);
         match (stale, outputs) {
             (Some(reason), (There::Retired, because, _)) if !revives(step, &reason) => (There::Retired, because, None),
             (Some(reason), (_, _, None)) => (There::Stale, Some(reason), None),
@@ -248,7 +248,7 @@ pub(crate) fn fate(output: &LeftFile, facts: &dyn Facts) -> Fate {
     }
 }
 
-fn of_outputs(step: &Step, last: &DoneRun, facts: &dyn Facts) -> There3 {
+fn of_outputs(last: &DoneRun, facts: &dyn Facts) -> There3 {
     let mut retired = None;
     let mut lost = None;
     let mut present = last.outputs.is_empty();
@@ -263,33 +263,15 @@ fn of_outputs(step: &Step, last: &DoneRun, facts: &dyn Facts) -> There3 {
     match (lost, retired) {
         (Some(reason), _) => (There::Lost, Some(reason), None),
         (None, Some(reason)) if !present => (There::Retired, Some(reason), None),
-        _ => done_or_partial(step, last),
+        _ => done_or_partial(last),
     }
 }
 
 /// Returns that it is done, or partial while something it went on without may still come.
-pub(crate) fn done_or_partial(step: &Step, last: &DoneRun) -> There3 {
+pub(crate) fn done_or_partial(last: &DoneRun) -> There3 {
     if !last.partial {
         return (There::Done, None, None);
     }
-    // What the flow does not ask for any more will not come.
-    let awaited: Vec<&str> = last.awaited.iter().map(String::as_str).filter(|name| expected(step, name)).collect();
-    if awaited.is_empty() && !last.awaited.is_empty() {
-        return (There::Done, None, None);
-    }
-    let until = step.window.and(step.give_up).and_then(|give_up| last.ended.checked_add(give_up).ok());
-    let text = match until {
-        Some(until) => format!("made without {}, awaited until {until}", awaited.join(", ")),
-        None => format!("made without {}", awaited.join(", ")),
-    };
+    let text = format!("made without {}", last.awaited.join(", "));
     (There::Partial, Some(Reason::new("partial", text)), None)
-}
-
-fn expected(step: &Step, name: &str) -> bool {
-    match (&step.complete, name.split_once('=')) {
-        (Complete::Each { each, .. }, Some((field, value))) => {
-            each.get(field).is_none_or(|values| values.iter().any(|v| v.to_string() == value))
-        }
-        _ => true,
-    }
 }

@@ -59,6 +59,19 @@ pub struct Previous {
     pub file: FileFact,
 }
 
+/// Whose parts an output of an `update` holds besides the key's own.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OutputParts {
+    /// The station.
+    pub station: String,
+    /// The product.
+    pub product: String,
+    /// The output's identity within the product.
+    pub identity: String,
+    /// Step and key, as text, of each part.
+    pub keys: std::collections::BTreeSet<(String, String)>,
+}
+
 /// A step bound to a key and concrete inputs.
 #[derive(Debug, Clone, Serialize)]
 pub struct Task {
@@ -76,6 +89,8 @@ pub struct Task {
     pub previous: Vec<Previous>,
     /// The keys, as text, whose contributions it holds besides its own, with their identities.
     pub with_contributions: Vec<super::Contribution>,
+    /// Which of these belong into which output.
+    pub parts: Vec<OutputParts>,
     /// Roles it goes on without.
     pub awaited: Vec<String>,
     /// All fields a placeholder can name.
@@ -92,6 +107,12 @@ pub struct Task {
 }
 
 impl Task {
+    /// Tells if another key's contribution belongs into an output: what was in there before, and is worked in again.
+    pub fn belongs(&self, part: &super::Contribution, station: &str, product: &str, identity: &str) -> bool {
+        let mut outputs = self.parts.iter().filter(|o| o.station == station && o.product == product && o.identity == identity);
+        outputs.any(|output| output.keys.contains(&(part.step.clone(), part.key.clone())))
+    }
+
     /// Returns the inputs as a run records them: those of the key itself. What an `update` takes in for other keys, to
     /// build its output afresh, is recorded as their contributions.
     pub fn used(&self) -> Vec<UsedFile> {

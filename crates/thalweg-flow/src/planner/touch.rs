@@ -1,13 +1,13 @@
 //! Which keys a change touches.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thalweg_core::pattern::time_of;
 use thalweg_core::{Fields, TimeRange, Value};
 
 use super::family::series_of;
 use super::{Contribution, Facts, FileFact, FileQuery, FileState, KeyId};
-use crate::{Flow, Late, Match, Step, With, WithWhat};
+use crate::{Complete, Flow, Late, Match, Step, With, WithWhat};
 
 /// Returns the keys that a new, changed or vanished file touches.
 ///
@@ -42,8 +42,8 @@ fn touched_alone(flow: &Flow, file: &FileFact, facts: &dyn Facts, keys: &mut BTr
                 keys.extend(facts.open_keys(&step.name).into_iter().filter(sources));
             }
             keys.extend(believed_keys_of_file(flow, step, file, facts));
-            if let crate::Complete::Each { covered_past_end: true, .. } = step.complete {
-                keys.extend(cells_before(step, file, facts));
+            if let Complete::Each { each, covered_past_end: true, .. } = &step.complete {
+                keys.extend(cells_before(flow, step, each, file, facts));
             }
         }
         for with in step.with.values() {
@@ -71,13 +71,35 @@ fn touched_alone(flow: &Flow, file: &FileFact, facts: &dyn Facts, keys: &mut BTr
         if makes && step.updates() && let Some(hash) = &file.hash {
             contributors(step, &facts.contributions(&file.product, &file.identity, hash), facts, keys);
         }
-        // A part that is revoked must go out of what holds it, and that concerns all whose parts are in there.
+        // And those whose parts were in it once and wait to be worked in again.
+        if makes && step.updates() {
+            keys.extend(facts.users(&file.product, &file.identity).into_iter().filter(|key| key.step == step.name));
+            // What is to be built afresh may need it, too.
+            if !file.is_usable() {
+                keys.extend(facts.open_keys(&step.name));
+            }
+        }
+        // A part that is revoked must go out of what holds it, and that concerns all whose parts are in there; what is to
+        // be built afresh may need any part that changed.
         if step.updates() && takes_at(step, file) {
-            for key in keys_of_file(step, file) {
+            let mut open: Vec<KeyId> = keys_of_file(step, file).into_iter().filter(|key| facts.last_done(key).is_some()).collect();
+            if !open.is_empty() {
+                keys.extend(facts.open_keys(&step.name));
+            }
+            while let Some(key) = open.pop() {
+                let mut beside = BTreeSet::new();
                 for left in facts.last_done(&key).into_iter().flat_map(|last| last.outputs) {
-                    for version in facts.files_of(&left.station, &left.product, &left.identity) {
-                        let Some(hash) = version.hash.filter(|_| version.is_usable()) else { continue };
-                        contributors(step, &facts.contributions(&left.product, &left.identity, &hash), facts, keys);
+                    let versions = facts.files_of(&left.station, &left.product, &left.identity);
+                    let hashes: BTreeSet<_> = versions.iter().filter_map(|version| version.hash).chain([left.hash]).collect();
+                    for hash in hashes {
+                        contributors(step, &facts.contributions(&left.product, &left.identity, &hash), facts, &mut beside);
+                    }
+                }
+                for key in beside {
+                    let new = keys.insert(key.clone());
+                    // A build afresh may have taken it into outputs of those beside it: what is revoked is looked for there.
+                    if new && file.is_revoked() {
+                        open.push(key);
                     }
                 }
             }
@@ -167,7 +189,7 @@ pub(crate) fn keys_of_file(step: &Step, file: &FileFact) -> Vec<KeyId> {
 }
 
 /// Returns every combination of the values of `each`.
-pub(crate) fn products_of(each: &std::collections::BTreeMap<String, Vec<Value>>) -> Vec<Fields> {
+pub(crate) fn products_of(each: &BTreeMap<String, Vec<Value>>) -> Vec<Fields> {
     let mut all = vec![Fields::new()];
     for (name, values) in each {
         all = all
@@ -196,14 +218,32 @@ pub fn touched_by_run(flow: &Flow, key: &KeyId, driving: &[FileFact]) -> BTreeSe
     keys
 }
 
-// The open cells before a file's start that its series now reaches past: with a gap before it, any of them.
-fn cells_before(step: &Step, file: &FileFact, facts: &dyn Facts) -> Vec<KeyId> {
+// The cells before a file's start that its series now reaches past: the open ones, with a gap before it any of them,
+// and those in which the series broke off, which may have been made without more.
+fn cells_before(flow: &Flow, step: &Step, each: &BTreeMap<String, Vec<Value>>, file: &FileFact, facts: &dyn Facts) -> Vec<KeyId> {
     let Some(coverage) = file.coverage else { return Vec::new() };
+    let mut broken_off = Vec::new();
+    let before = coverage.start.checked_sub(jiff::SignedDuration::from_nanos(1));
+    for (name, value) in each.keys().filter_map(|name| file.fields.get_key_value(name)) {
+        let series = [(name.as_str(), value)];
+        let newest = before.as_ref().ok().and_then(|before| facts.newest_start(&file.station, &file.product, &series, *before));
+        let Some(start) = newest else { continue };
+        let query = FileQuery {
+            station: Some(&file.station),
+            product: &file.product,
+            fields: series.to_vec(),
+            overlapping: Some(TimeRange::new(start, start)),
+        };
+        for other in facts.files(&query) {
+            broken_off.extend(believed_keys_of_file(flow, step, &other, facts));
+        }
+    }
     let mut keys = facts.open_keys(&step.name);
     keys.retain(|key| {
         key.cell.is_some_and(|cell| cell.end <= coverage.start)
             && step.sources(&key.station).contains(&file.station.as_str())
     });
+    keys.extend(broken_off);
     keys
 }
 
@@ -279,11 +319,10 @@ fn keys_looking_up(
         && timed
         && grid.is_some()
         && per.fields.iter().all(|name| file.fields.contains_key(name))
+        && let Some(source) = step.sources(at).first()
     {
-        if let Some(source) = step.sources(at).first() {
-            let like = FileFact { station: (*source).to_owned(), ..file.clone() };
-            keys.extend(of_station(believed_keys_of_file(flow, step, &like, facts)));
-        }
+        let like = FileFact { station: (*source).to_owned(), ..file.clone() };
+        keys.extend(of_station(believed_keys_of_file(flow, step, &like, facts)));
     }
     if matches!(on, Match::Computed(_)) {
         keys.retain(|key| {

@@ -7,7 +7,7 @@ use super::evaluate::{Look, Stop, input_of};
 use super::gather::{Gathered, newest_version};
 use super::reason::{Next, Reason, There};
 use super::standing::{Fate, Standing, counting, counts, done_or_partial, fate, identity_with, stale};
-use super::task::{Previous, Task};
+use super::task::{OutputParts, Previous, Task};
 use super::{Contribution, DoneRun, Facts, FileFact, KeyId, LeftFile, Origin, UsedFile, identity_of_file};
 use crate::{Flow, Step};
 
@@ -67,7 +67,7 @@ pub(super) fn standing_of_update(
     }
     match retired {
         Some(reason) if !present => (There::Retired, Some(reason), None),
-        _ => done_or_partial(step, last),
+        _ => done_or_partial(last),
     }
 }
 
@@ -133,13 +133,19 @@ impl Look<'_> {
             };
             let mut others = found.parts.clone();
             others.retain(|part| !(part.step == self.step.name && part.key == own));
+            let sound = |part: &&Contribution| !part.inputs.iter().any(|used| self.is_revoked(used));
+            task.parts.push(OutputParts {
+                station: found.station.clone(),
+                product: found.product.clone(),
+                identity: found.identity.clone(),
+                keys: others.iter().filter(sound).map(|part| (part.step.clone(), part.key.clone())).collect(),
+            });
             if self.goes_on(&found, task) {
                 self.keep_held(&found, task, &mut held);
                 task.with_contributions.extend(others);
                 task.previous.push(Previous { file: found.file });
                 continue;
             }
-            let sound = |part: &&Contribution| !part.inputs.iter().any(|used| self.is_revoked(used));
             let unavailable = others.iter().filter(sound).flat_map(|part| &part.inputs).find(|used| self.current(used).is_none());
             if let Some(used) = unavailable {
                 let what = format!("{}({})", used.product, used.identity);
@@ -154,9 +160,23 @@ impl Look<'_> {
                 continue;
             }
             held.fill(false);
+            // Where the version is part of the name the earlier outputs stay untouched beside the new ones.
+            let versioned = self.flow.products.get(&found.product).is_some_and(|product| product.version.is_some());
             for part in others.into_iter().filter(|part| sound(&part)) {
-                open.extend(self.other_outputs(&found, &part));
-                afresh.insert((part.step.clone(), part.key.clone()), self.as_now(part));
+                let beside = self.other_outputs(&found, &part);
+                let name = (part.step.clone(), part.key.clone());
+                if versioned && part.step_version != self.step.version {
+                    let keys = BTreeSet::from([name.clone()]);
+                    task.parts.extend(beside.into_iter().map(|(station, product, identity)| OutputParts {
+                        station,
+                        product,
+                        identity,
+                        keys: keys.clone(),
+                    }));
+                } else {
+                    open.extend(beside);
+                }
+                afresh.insert(name, self.as_now(part));
             }
         }
         for (input, held) in task.inputs.iter_mut().zip(held) {
@@ -221,12 +241,7 @@ impl Look<'_> {
     }
 
     // A contributor that is worked in again works on its other outputs too: these go on, or are built afresh likewise.
-    // Where the version is part of the name the others stay untouched beside the new ones.
     fn other_outputs(&self, found: &Found, part: &Contribution) -> Vec<(String, String, String)> {
-        let versioned = self.flow.products.get(&found.product).is_some_and(|product| product.version.is_some());
-        if versioned && part.step_version != self.step.version {
-            return Vec::new();
-        }
         let key = self.facts.key_named(&part.step, &part.key);
         let last = key.and_then(|key| self.facts.last_done(&key));
         let same = |left: &LeftFile| left.station == found.station && left.product == found.product && left.identity == found.identity;

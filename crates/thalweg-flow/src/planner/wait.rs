@@ -8,7 +8,7 @@ use thalweg_core::{TimeRange, Timestamp, Value};
 use super::evaluate::{Look, Stop};
 use super::family::in_words;
 use super::ready::{Readiness, readiness};
-use super::reason::{Next, Reason};
+use super::reason::{Next, Reason, There};
 use super::standing::{Standing, counts, used_before};
 use super::{FileFact, FileState};
 use crate::{Complete, Match, Wait, WithWhat};
@@ -74,6 +74,27 @@ impl Look<'_> {
             }
         }
         Ok(awaited)
+    }
+
+    /// Says if what was made without something still waits for it: what the flow does not ask for any more, or whose
+    /// series has gone on beyond the cell, will not come.
+    pub(super) fn still_partial(&self, standing: &Standing) -> (There, Option<Reason>) {
+        let Some(last) = &standing.last else { return (standing.there, standing.because.clone()) };
+        let mut awaited = last.awaited.clone();
+        if let (Complete::Each { each, covered_past_end, .. }, Some(cell)) = (&self.step.complete, self.key.cell) {
+            let lacking = self.lacking(&self.there(standing), each, *covered_past_end, cell);
+            let of_series = |name: &String| name.split_once('=').is_some();
+            awaited.retain(|name| !of_series(name) || lacking.iter().any(|lacking| lacking.name == *name));
+        }
+        if awaited.is_empty() && !last.awaited.is_empty() {
+            return (There::Done, None);
+        }
+        let mut text = format!("made without {}", awaited.join(", "));
+        let give_up = self.step.window.and(self.step.give_up);
+        if let Some(until) = give_up.and_then(|give_up| last.ended.checked_add(give_up).ok()) {
+            text.push_str(&format!(", awaited until {until}"));
+        }
+        (There::Partial, Some(Reason::new("partial", text)))
     }
 
     // Nothing that drives the key is there; `--partial` goes on from what else depends on it.
@@ -174,15 +195,16 @@ impl Look<'_> {
         times.max().or(self.key.cell.map(|cell| cell.end)).unwrap_or(self.now)
     }
 
+    // The driving files that are there, and those that were and are in what was made.
+    fn there(&self, standing: &Standing) -> Vec<&FileFact> {
+        let last = standing.last.as_ref();
+        let used = |file: &FileFact| !file.is_revoked() && last.is_some_and(|last| used_before(last, "", file));
+        self.gathered.driving.iter().filter(|file| file.is_usable() || used(file)).collect()
+    }
+
     /// Waits until a cell is complete; returns the series it goes on without.
     fn complete(&self, standing: &Standing) -> Result<Vec<String>, Stop> {
-        let last = standing.last.as_ref();
-        let there: Vec<&FileFact> = self
-            .gathered
-            .driving
-            .iter()
-            .filter(|file| file.is_usable() || (!file.is_revoked() && last.is_some_and(|last| used_before(last, "", file))))
-            .collect();
+        let there = self.there(standing);
         match (&self.step.complete, self.key.cell) {
             (Complete::Any, _) | (Complete::Covered | Complete::Each { .. }, None) => Ok(Vec::new()),
             (Complete::Covered, Some(cell)) => match first_gap(&there, cell) {

@@ -294,7 +294,7 @@ fn point_3_a_clock_that_jumped_a_year(#[case] path: &str) {
     assert_eq!((e.next, e.reason.code.as_str()), (Next::Waiting, "incomplete"));
     assert!(e.reason.text.starts_with("dsm c does not reach past"), "{}", e.reason.text);
     let ahead = path.contains("2018");
-    assert_eq!(w.keys().iter().any(|key| key.text().starts_with("2018")), false);
+    assert!(!w.keys().iter().any(|key| key.text().starts_with("2018")));
     assert_eq!(w.keys().iter().any(|key| key.text().starts_with("2016")), !ahead);
     // After an outage of two days the series goes on, which completes the cell in which it broke off.
     w.at(at("2017-05-06T09:00:00Z"));
@@ -997,4 +997,19 @@ fn notes_do_not_stop_a_step() {
     assert_eq!(w.next_of("to-site", "02:00").there, There::Done);
     let e = w.next_of("more", "02:00");
     assert_eq!((e.next, e.reason.code.as_str()), (Next::Blocked, "unsupported"));
+}
+
+#[test]
+fn a_role_whose_fields_are_computed() {
+    let text = LATE.replace("match = [\"site\", \"gps\"]", "match = { site = \"site\", gps = \"gps - 3600\" }");
+    let mut w = world(&text, "2008-07-04T03:00:00Z");
+    w.arrive("archive", "trend/H-899168400-3600.gwf", Arrival::default());
+    w.arrive("archive", "trend/L-899168400-3600.gwf", Arrival::default());
+    assert_eq!(w.next_of("minute", "site=H").next, Next::Waiting);
+    // The one of its own hour does not fit, that of the hour before does; the world watches that it wakes just this key.
+    w.arrive("archive", "dmt/H-899168400-3600.gwf", Arrival::default());
+    assert_eq!(w.next_of("minute", "site=H").next, Next::Waiting);
+    w.arrive("archive", "dmt/H-899164800-3600.gwf", Arrival::default());
+    assert_eq!(w.next_of("minute", "site=H").next, Next::Ready);
+    assert_eq!(w.next_of("minute", "site=L").next, Next::Waiting);
 }

@@ -10,14 +10,22 @@ use super::cases::flow_of;
 use super::hard::{CHAIN, DAYS, LATE, MERGE, SETS, holds_what_is_there};
 use super::world::{Arrival, Many, World};
 
+/// Station, path and what the content covers.
+type Coming = (&'static str, String, Option<(&'static str, &'static str)>);
+
 /// A flow, the files that come, and the moment of it all.
 struct Scene {
     flow: String,
     now: &'static str,
-    files: Vec<(&'static str, String, Option<(&'static str, &'static str)>)>,
+    files: Vec<Coming>,
 }
 
 const SCENES: usize = 6;
+
+// A campaign says how many by `PROPTEST_CASES`; the suite has a short form.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(64)
+}
 
 fn scene(n: usize) -> Scene {
     let file = |station: &'static str, path: &str| (station, path.to_owned(), None);
@@ -123,7 +131,7 @@ fn same_answer(w: &World, e: &Evaluation, at: Timestamp) -> Result<(), TestCaseE
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     /// The order of arrival, and what runs when, never change the end; and the end is a rest.
     #[test]
@@ -224,10 +232,10 @@ proptest! {
     ) {
         let scene = scene(n);
         let mut w = scene.world();
-        for n in 0..scene.files.len() {
+        for (n, open) in open.iter().enumerate().take(scene.files.len()) {
             let (station, path, _) = scene.files[n].clone();
             scene.arrive(&mut w, n, None);
-            if open[n] {
+            if *open {
                 w.change(station, &path, |file| file.evidence = thalweg_flow::planner::Evidence::None);
             }
         }

@@ -44,6 +44,9 @@ struct Inside {
     covers: Option<TimeRange>,
 }
 
+/// Station, product, path and fields of an output, whether it is built up, and what of the inputs is in it.
+type Written = (String, String, RelPath, Fields, bool, Option<BTreeSet<ContentHash>>);
+
 /// Facts and what makes them change.
 #[derive(Debug, Clone)]
 pub(crate) struct World {
@@ -516,7 +519,7 @@ impl World {
 
     // A verb's output: by its inputs and its own fields, and the version of the step.
     fn make(&mut self, task: &Task) -> Vec<LeftFile> {
-        let mut outputs: Vec<(String, String, RelPath, Fields, bool, Option<BTreeSet<ContentHash>>)> = Vec::new();
+        let mut outputs: Vec<Written> = Vec::new();
         for output in &task.outputs {
             match &output.path {
                 Some(path) => outputs.push((output.station.clone(), output.product.clone(), path.clone(), output.fields.clone(), output.update, None)),
@@ -578,7 +581,10 @@ impl World {
             inputs: task.used(),
         };
         let mut parts = vec![own];
-        parts.extend(task.with_contributions.iter().cloned());
+        let (product, fields) = self.classify(station, path).unwrap();
+        let identity = identity_of_file(&self.flow.products[&product], &fields);
+        let belongs = |part: &&Contribution| task.belongs(part, station, &product, &identity);
+        parts.extend(task.with_contributions.iter().filter(belongs).cloned());
         if let Some(file) = previous {
             let hash = file.hash.unwrap();
             content.extend(self.holds.get(&hash).into_iter().flatten().copied());
