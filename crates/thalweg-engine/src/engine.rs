@@ -138,6 +138,7 @@ impl Engine {
         let lock = lock::take(&setup)?;
         let ledger = Ledger::create(&setup.ledger)?;
         let places = Places::open(&setup);
+        places.check_apart()?;
         let classifier = Arc::new(Classifier::new(&setup.flow));
         recover::recover(&setup, &classifier, &ledger, &places)?;
         let (inbox, messages) = channel();

@@ -25,6 +25,16 @@ pub enum EngineError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Two stations are one folder, or one lies inside the other.
+    #[error("open the stations {one} and {other}: {what}")]
+    Overlap {
+        /// A station.
+        one: String,
+        /// Another.
+        other: String,
+        /// How they overlap.
+        what: String,
+    },
     /// The engine that runs did not answer as agreed.
     #[error("talk to the engine that runs: {what}")]
     Control {
@@ -45,7 +55,7 @@ impl EngineError {
         match self {
             Self::Busy { .. } => ErrorClass::NotYet,
             Self::Ledger(error) => error.class(),
-            Self::State { .. } => ErrorClass::Config,
+            Self::State { .. } | Self::Overlap { .. } => ErrorClass::Config,
             Self::Control { .. } => ErrorClass::Transient,
             Self::Unknown { .. } => ErrorClass::Config,
         }
@@ -58,6 +68,7 @@ impl EngineError {
             Self::Ledger(error) => error.help(),
             Self::State { .. } => Some("check the rights of that folder and the space left".into()),
             Self::Control { .. } => Some("`thalweg status` shows if it still runs".into()),
+            Self::Overlap { .. } => Some("give each station a root of its own: copies in one folder are one copy".into()),
             Self::Unknown { .. } => None,
         }
     }

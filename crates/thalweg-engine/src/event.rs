@@ -134,6 +134,15 @@ pub enum Event {
         /// Its log.
         log: Option<String>,
     },
+    /// A key cannot be made before somebody decides.
+    Blocked {
+        /// The step.
+        step: String,
+        /// The key.
+        key: String,
+        /// Why.
+        why: String,
+    },
     /// A file was removed by a rule.
     Removed {
         /// The station.

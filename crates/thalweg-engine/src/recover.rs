@@ -84,6 +84,9 @@ impl Work<'_> {
         let step = self.setup.flow.steps.get(&run.step);
         let moves = step.is_some_and(|step| matches!(step.does, thalweg_flow::Verb::Move));
         let updates = step.is_some_and(thalweg_flow::Step::updates);
+        if step.is_some_and(|step| matches!(step.does, thalweg_flow::Verb::Send | thalweg_flow::Verb::Fetch)) {
+            return self.copies(run, outputs);
+        }
         // Nothing is published before all is known to be whole and to have its place free.
         let mut found = Vec::new();
         for output in &outputs {
@@ -163,6 +166,32 @@ impl Work<'_> {
             parts.push((part, earlier));
         }
         Ok(parts)
+    }
+
+    // Copies that are there, whole, are the flow's own; the run is done if all are.
+    fn copies(&self, run: &RunRow, outputs: Vec<RunOutput>) -> Result<bool, EngineError> {
+        let mut rows = Vec::new();
+        for output in &outputs {
+            let Some(store) = self.places.store(&output.station) else { continue };
+            let Some(meta) = self.same(store.as_ref(), output, &output.path) else { continue };
+            let row = self.row(run, store.as_ref(), output, &meta);
+            rows.extend(row.map(|row| Output { origin: Origin::Delivered, ..row }));
+        }
+        let all = rows.len() == outputs.len();
+        let journal: Vec<RunOutput> = outputs.into_iter().map(|output| RunOutput { published: true, ..output }).collect();
+        let (id, now) = (run.id, self.now);
+        let end = RunEnd { state: RunState::Done, class: None, message: Some("finished after a restart".into()), ..lost(now) };
+        self.ledger.write(move |tx| {
+            for row in &rows {
+                tx.put_output(row)?;
+            }
+            if all {
+                tx.run_staged(id, &journal)?;
+                tx.run_finish(id, &end)?;
+            }
+            Ok(())
+        })?;
+        Ok(all)
     }
 
     // Finds an output under its final or its staging name; none if it is whole under neither, or if what stands at its

@@ -177,8 +177,12 @@ impl Scan<'_> {
             Entry::Found { path, meta } => {
                 let folder = match meta.kind {
                     Kind::File => false,
-                    Kind::Folder => true,
-                    Kind::Link | Kind::Other => return,
+                    Kind::Folder => {
+                        self.tell_odd(&path, "a folder");
+                        true
+                    }
+                    Kind::Link => return self.tell_odd(&path, "a symbolic link"),
+                    Kind::Other => return self.tell_odd(&path, "a pipe, socket or device"),
                 };
                 let Some((_, _)) = self.classifier.product(self.flow, self.station, &path, folder) else { return };
                 self.entries += 1;
@@ -213,6 +217,14 @@ impl Scan<'_> {
                 let prefix = if path.as_str().is_empty() { String::new() } else { format!("{}/", path.as_str()) };
                 self.known.retain(|known, _| !known.as_str().starts_with(&prefix));
             }
+        }
+    }
+
+    // Only a name that a product's pattern describes whole is worth a word.
+    fn tell_odd(&self, path: &RelPath, what: &'static str) {
+        if self.classifier.product(self.flow, self.station, path, false).is_some() {
+            let station = self.station.to_owned();
+            let _ = self.tell.send(Message::NotAFile { station, path: path.clone(), what });
         }
     }
 

@@ -8,6 +8,8 @@ use thalweg_core::{Clock, RelPath};
 use thalweg_flow::{Flow, Station};
 use thalweg_store::{LocalStore, RootId, Store};
 
+use crate::EngineError;
+
 /// What an engine is given.
 #[derive(Clone)]
 pub struct Setup {
@@ -68,6 +70,32 @@ impl Places {
             stores.insert(station.name.clone(), (root, Arc::new(store)));
         }
         Self { stores }
+    }
+
+    /// Checks that no two roots are one folder or lie inside each other, whatever names lead to them.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Overlap`].
+    pub fn check_apart(&self) -> Result<(), EngineError> {
+        use std::os::unix::fs::MetadataExt;
+        let mut seen: Vec<(&str, PathBuf, (u64, u64))> = Vec::new();
+        for (name, root, _) in self.stations() {
+            let (Ok(real), Ok(meta)) = (root.canonicalize(), root.metadata()) else { continue };
+            let id = (meta.dev(), meta.ino());
+            for (other, path, other_id) in &seen {
+                let what = if *other_id == id {
+                    "both roots are the same folder"
+                } else if real.starts_with(path) || path.starts_with(&real) {
+                    "one root lies inside the other"
+                } else {
+                    continue;
+                };
+                return Err(EngineError::Overlap { one: (*other).to_owned(), other: name.to_owned(), what: what.to_owned() });
+            }
+            seen.push((name, real, id));
+        }
+        Ok(())
     }
 
     /// Returns the store of a station of this host.

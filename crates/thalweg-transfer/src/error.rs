@@ -108,7 +108,7 @@ impl TransferError {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Source { source, .. } | Self::Destination { source, .. } => source.help(),
-            Self::Conflict { .. } => Some("compare the two; the step's conflict rule says which one stays"),
+            Self::Conflict { .. } => Some("compare the two, then remove or rename the one that is wrong"),
             Self::Shrinks { .. } => Some("check the new file; allow shrinking only if it is right"),
             Self::NotExpected { .. } => Some("the source changed since it was seen; it settles anew"),
             Self::Corrupted { .. } | Self::WrongSize { .. } => Some("check the disk and memory of the destination"),

@@ -7,7 +7,7 @@ use thalweg_flow::planner::{Evaluation, KeyId, Next, Occasion, There, evaluate, 
 use thalweg_ledger::{KeyFilter, KeyNext, KeyRow, KeyThere};
 
 use super::Dispatcher;
-use crate::EngineError;
+use crate::{EngineError, Event};
 use crate::facts::key_of_row;
 
 /// Most ready tasks held in memory; the others wait in the ledger.
@@ -54,7 +54,19 @@ impl Dispatcher<'_> {
         }
         let mut rows = Vec::new();
         for mut evaluation in evaluations {
-            rows.extend(self.row_of(&evaluation)?);
+            let row = self.row_of(&evaluation)?;
+            // A conflict that is new is told, and counts: somebody has to decide.
+            let needs_somebody = matches!(evaluation.reason.code.as_str(), "conflict" | "no_path" | "condition_error");
+            if row.is_some() && evaluation.next == Next::Blocked && needs_somebody {
+                self.outcome.failed += 1;
+                let event = Event::Blocked {
+                    step: evaluation.key.step.clone(),
+                    key: evaluation.key.text(),
+                    why: evaluation.reason.text.clone(),
+                };
+                self.say(&event);
+            }
+            rows.extend(row);
             let task = evaluation.task.take();
             match task {
                 Some(task) if self.forward && self.ready.len() < READY_AT_MOST => {

@@ -45,6 +45,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long a stop waits for runs to end.
 const STOP: Duration = Duration::from_secs(8);
 
+/// Key of the ledger's book-keeping that says whether an engine is at work, or ended out of order.
+const AT_WORK: &str = "engine_at_work";
+
 /// Most messages worked on together.
 const TOGETHER: usize = 4000;
 
@@ -53,6 +56,8 @@ pub(crate) enum Message {
     Watch(WatchMessage),
     Seen(Vec<Seen>),
     Scanned { whole: bool, end: Scanned },
+    /// Something that is no file stands under a product's name.
+    NotAFile { station: String, path: RelPath, what: &'static str },
     Taken { take: Take, outcome: Taken },
     Told(Told),
     Asked { request: Request, answer: Sender<Answer> },
@@ -203,6 +208,11 @@ impl<'r> Dispatcher<'r> {
                 self.settles(&row)?;
             }
         }
+        // What was recorded just before an end out of order may have touched keys that nobody looked at.
+        if self.reader.meta(AT_WORK)?.as_deref() == Some("yes") {
+            self.dirty_all_keys()?;
+        }
+        self.ledger.write(|tx| tx.meta_set(AT_WORK, "yes"))?;
         self.note_flow()?;
         self.scan_all();
         Ok(())
@@ -316,7 +326,7 @@ impl<'r> Dispatcher<'r> {
                 break;
             }
         }
-        self.close();
+        self.close()?;
         Ok(self.outcome.clone())
     }
 
@@ -346,6 +356,7 @@ impl<'r> Dispatcher<'r> {
                     self.observe(std::mem::take(&mut seen))?;
                     self.scanned(whole, end)?;
                 }
+                Message::NotAFile { station, path, what } => self.not_a_file(&station, &path, what)?,
                 Message::Taken { take, outcome } => taken.push((take, outcome)),
                 Message::Told(what) => told.push(what),
                 Message::Asked { request, answer } => self.asked(request, answer)?,
@@ -417,7 +428,7 @@ impl<'r> Dispatcher<'r> {
         waited > STOP
     }
 
-    fn close(&mut self) {
+    fn close(&mut self) -> Result<(), EngineError> {
         self.intake.stop();
         for active in self.active.values_mut() {
             active.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -436,5 +447,10 @@ impl<'r> Dispatcher<'r> {
         for (_, _, store) in self.places.stations() {
             let _ = store.remove_empty_folders(&staging, &RelPath::default());
         }
+        // Only an engine that had nothing left to look at leaves nothing to the next.
+        if self.stopping.is_none() && self.changed.is_empty() && self.dirty.is_empty() {
+            self.ledger.write(|tx| tx.meta_set(AT_WORK, "no"))?;
+        }
+        Ok(())
     }
 }

@@ -136,10 +136,17 @@ impl Dispatcher<'_> {
             let outcomes = observed.iter().map(|file| tx.observe(file)).collect::<Result<Vec<_>, _>>()?;
             Ok((observed, outcomes))
         })?;
+        let sights: std::collections::HashMap<(&str, &str), Sight> =
+            seen.iter().map(|file| ((file.station.as_str(), file.path.as_str()), file.how)).collect();
         let mut releases = std::collections::BTreeSet::new();
         for (file, outcome) in observed.iter().zip(&outcomes) {
+            let by_event = matches!(sights.get(&(file.station.as_str(), file.path.as_str())), Some(Sight::Closed | Sight::MovedIn));
             if outcome.change == Change::Same && outcome.state != FileState::Settling {
-                continue;
+                // Written to, and yet of the same size and time: only its content can tell.
+                let again = by_event && outcome.state == FileState::Present && self.was_touched(outcome.file, &file.stat)?;
+                if !again {
+                    continue;
+                }
             }
             let Some(row) = self.reader.file(outcome.file)? else { continue };
             if outcome.change == Change::Same && file.closed && !row.closed {
@@ -158,6 +165,17 @@ impl Dispatcher<'_> {
             }
         }
         self.release_series(&releases)
+    }
+
+    // A file whose change time is another than recorded settles anew, if something wrote to it.
+    fn was_touched(&mut self, id: FileId, stat: &thalweg_ledger::Stat) -> Result<bool, EngineError> {
+        let Some(row) = self.reader.file(id)? else { return Ok(false) };
+        if row.stat.ctime_ns == stat.ctime_ns || row.origin != Origin::Seen {
+            return Ok(false);
+        }
+        let now = self.now();
+        self.ledger.write(move |tx| tx.set_state(id, FileState::Settling, Some("written to again"), now))?;
+        Ok(true)
     }
 
     // A later start releases what was held as the newest of its series.
@@ -200,6 +218,13 @@ impl Dispatcher<'_> {
             return Ok(());
         }
         let Some(product) = self.flow.products.get(&row.product).cloned() else { return Ok(()) };
+        let unread = product.format.as_ref().filter(|format| {
+            crate::probe::is_needed(&product) && !self.setup.formats.iter().any(|known| known == *format)
+        });
+        if unread.is_some() {
+            // Said by the flow's notes; nothing that time brings can change it.
+            return Ok(());
+        }
         let fact = file_fact(&self.flow, row);
         let facts = self.facts();
         let answer = readiness(&product, &fact, &facts);
@@ -312,6 +337,30 @@ impl Dispatcher<'_> {
             file.wake = Some(at);
             self.settling_wakes.insert((at, id));
         }
+    }
+
+    /// Tells once of something that stands under a product's name and is no file, or no folder.
+    pub(super) fn not_a_file(&mut self, station: &str, path: &RelPath, what: &str) -> Result<(), EngineError> {
+        let known = self.reader.events_for_path(station, path)?;
+        if known.iter().any(|event| event.kind == "not_a_file") {
+            return Ok(());
+        }
+        let message = format!("it is {what}, where a file is expected: it is left where it is");
+        let event = NewEvent {
+            at: self.now(),
+            kind: "not_a_file".into(),
+            subject: None,
+            station: Some(station.to_owned()),
+            product: None,
+            fields_key: None,
+            path: Some(path.clone()),
+            run: None,
+            data: Some(serde_json::json!({ "message": message })),
+        };
+        self.ledger.write(move |tx| tx.event(&event).map(drop))?;
+        self.outcome.failed += 1;
+        self.say(&Event::FileTrouble { station: station.to_owned(), path: path.clone(), message });
+        Ok(())
     }
 
     pub(super) fn note_file(&self, kind: &str, row: &FileRow, message: &str, now: Timestamp) -> Result<(), EngineError> {

@@ -27,6 +27,8 @@ pub(crate) struct ActiveRequest {
     wants: BTreeSet<KeyId>,
     /// Keys that failed for it.
     failed: BTreeSet<KeyId>,
+    /// Retention that is due once what is there is known.
+    trims: Option<(Option<String>, bool)>,
     planned: Option<std::time::Instant>,
     /// It waits for the end of what runs of this step or station, or of everything.
     drains: Option<Option<String>>,
@@ -44,6 +46,7 @@ impl ActiveRequest {
             made: BTreeSet::new(),
             wants: BTreeSet::new(),
             failed: BTreeSet::new(),
+            trims: None,
             planned: None,
             drains: None,
             outcome: Outcome::default(),
@@ -149,8 +152,9 @@ impl Dispatcher<'_> {
                 self.requests.push(active);
             }
             Request::Trim { station, yes } => {
-                self.requests.push(ActiveRequest::new(answer, None));
-                self.retention_now(station.as_deref(), !yes)?;
+                let mut active = ActiveRequest::new(answer, None);
+                active.trims = Some((station, yes));
+                self.requests.push(active);
             }
             Request::Scan { station } => {
                 match station {
@@ -282,6 +286,9 @@ impl Dispatcher<'_> {
             && self.scans.values().all(|scan| !scan.under_way && !scan.again)
             && (self.mode == Mode::Forever || self.settling.values().all(|file| !file.in_work));
         for n in 0..self.requests.len() {
+            if quiet && let Some((station, yes)) = self.requests[n].trims.take() {
+                self.retention_now(station.as_deref(), !yes)?;
+            }
             let Some(wanted) = self.requests[n].wanted.clone().filter(|_| !self.requests[n].over) else { continue };
             if quiet && self.wants_a_plan(n) {
                 self.requests[n].planned = Some(std::time::Instant::now());
@@ -339,7 +346,17 @@ impl Dispatcher<'_> {
         }
         if open == 0 && running == 0 {
             request.over = true;
-            for (step, key, next, why) in in_short(plan.missing) {
+            for source in plan.sources {
+                let (product, stations) = (source.product, source.stations.join(" or "));
+                let why = format!("no {product} is there at {stations} for {}, and no step makes it", source.span);
+                request.outcome.missing.push(why.clone());
+                request.tell(&Event::Missing { step: product, key: source.span.to_string(), next: "missing".into(), why });
+            }
+            // Cells that lack nothing but a missing source are told by that.
+            let told = !request.outcome.missing.is_empty();
+            let mut missing = plan.missing;
+            missing.retain(|evaluation| !(told && evaluation.reason.code == "missing_input"));
+            for (step, key, next, why) in in_short(missing) {
                 request.outcome.missing.push(format!("{step} {key}: {why}"));
                 if next == "quarantined" {
                     request.outcome.failed += 1;
@@ -377,7 +394,7 @@ impl Dispatcher<'_> {
             let done = match (&request.wanted, &request.drains) {
                 (Some(_), _) => request.over,
                 (None, Some(_)) => drained,
-                (None, None) => idle,
+                (None, None) => idle && request.trims.is_none(),
             };
             if done {
                 let mut outcome = request.outcome.clone();
@@ -392,8 +409,8 @@ impl Dispatcher<'_> {
             let state = if outcome.failed > 0 { RequestState::Failed } else { RequestState::Done };
             let data = serde_json::json!({ "made": outcome.done, "failed": outcome.failed, "missing": outcome.missing.len() });
             self.ledger.write(move |tx| tx.request_state(id, state, Some(&data), now))?;
+            // What failed was counted when it did.
             self.outcome.missing.extend(outcome.missing);
-            self.outcome.failed += outcome.failed;
         }
         Ok(())
     }

@@ -14,6 +14,8 @@ use crate::{EngineError, Event};
 
 /// Shortest time between two looks at what may be deleted.
 const BETWEEN: SignedDuration = SignedDuration::from_secs(10);
+/// How long after the time that they cover the folders of files are left standing.
+const FOLDERS_STAY: SignedDuration = SignedDuration::from_hours(48);
 /// Longest time between two looks, with nothing happening.
 const AT_LEAST: SignedDuration = SignedDuration::from_mins(5);
 
@@ -116,17 +118,16 @@ impl Dispatcher<'_> {
     fn remove(&mut self, keep: &Keep, file: &FileFact, proofs: &[Proof]) -> Result<(), EngineError> {
         let now = self.now();
         let Some(row) = self.reader.file_at(&file.station, &file.path)? else { return Ok(()) };
-        if let Some(missing) = self.unconfirmed(proofs)? {
-            self.stays(keep, file, Reason::new("unconfirmed", missing));
-            return Ok(());
-        }
         let Some(store) = self.places.store(&file.station).cloned() else { return Ok(()) };
         let meta = match store.stat(&file.path) {
-            Ok(Some(meta)) if meta.kind == thalweg_store::Kind::Folder => meta,
-            Ok(Some(meta)) if stat_of(&meta).size == row.stat.size && meta.mtime_ns == row.stat.mtime_ns => meta,
+            Ok(Some(meta)) if self.is_as_recorded(&row, &meta) => meta,
             // It is not what was judged: it is looked at again by the next listing.
             _ => return Ok(()),
         };
+        if let Some(missing) = self.unconfirmed(proofs, &meta)? {
+            self.stays(keep, file, Reason::new("unconfirmed", missing));
+            return Ok(());
+        }
         let (id, name, receipts) = (row.id, format!("keep {}", keep.name), serde_json::to_value(proofs).unwrap_or_default());
         // Recorded first: a crash in between leaves the file, and the next round deletes it.
         self.ledger.write(move |tx| tx.retire(id, &name, &receipts, None, now))?;
@@ -136,7 +137,7 @@ impl Dispatcher<'_> {
             self.say(&Event::FileTrouble { station: file.station.clone(), path: file.path.clone(), message });
             return Ok(());
         }
-        let _ = store.remove_empty_folders(&file.path.parent(), &thalweg_core::RelPath::default());
+        self.remove_folders(store.as_ref(), file);
         self.say(&Event::Removed { station: file.station.clone(), path: file.path.clone(), keep: keep.name.clone() });
         if let Some(row) = self.reader.file(id)? {
             self.changed.push(file_fact(&self.flow, row));
@@ -144,17 +145,43 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
+    // Tells if a file is the version that the ledger knows; where only its change time or inode differ, it is read.
+    fn is_as_recorded(&self, row: &thalweg_ledger::FileRow, meta: &thalweg_store::Meta) -> bool {
+        let folder = self.flow.products.get(&row.product).is_some_and(|product| product.path.is_folder());
+        let wanted = if folder { thalweg_store::Kind::Folder } else { thalweg_store::Kind::File };
+        if meta.kind != wanted {
+            return false;
+        }
+        let stat = stat_of(meta);
+        if !folder && (stat.size != row.stat.size || stat.mtime_ns != row.stat.mtime_ns) {
+            return false;
+        }
+        if !folder && stat.ino == row.stat.ino && stat.ctime_ns == row.stat.ctime_ns {
+            return true;
+        }
+        let store = self.places.store(&row.station);
+        store.is_some_and(|store| store.hash(&row.path, &mut |_| {}).is_ok_and(|found| Some(found.hash) == row.content))
+    }
+
+    // Folders named for a time long past go with their last file; the others belong to whoever writes there.
+    fn remove_folders(&self, store: &dyn thalweg_store::Store, file: &FileFact) {
+        let past = self.now().checked_sub(FOLDERS_STAY).ok();
+        let is_past = file.coverage.is_some_and(|coverage| Some(coverage.end) < past);
+        let Some(product) = self.flow.products.get(&file.product).filter(|_| is_past) else { return };
+        let fixed = product.pattern_at(&file.station).fixed_folder();
+        let fixed = thalweg_core::RelPath::from_text(fixed.trim_end_matches('/'));
+        // One that cannot be removed stays.
+        let _ = store.remove_empty_folders(&file.path.parent(), &fixed);
+    }
+
     // The copies that a deletion rests on, looked at in this moment.
-    fn unconfirmed(&self, proofs: &[Proof]) -> Result<Option<String>, EngineError> {
+    fn unconfirmed(&self, proofs: &[Proof], own: &thalweg_store::Meta) -> Result<Option<String>, EngineError> {
         for proof in proofs {
             let Some(path) = &proof.path else { continue };
             let row = self.reader.file_at(&proof.station, path)?;
             let found = self.places.store(&proof.station).map(|store| store.stat(path));
             let same = match (row, found) {
-                (Some(row), Some(Ok(Some(meta)))) => {
-                    meta.kind == thalweg_store::Kind::Folder
-                        || (meta.size == row.stat.size && meta.mtime_ns == row.stat.mtime_ns)
-                }
+                (Some(row), Some(Ok(Some(meta)))) => self.is_as_recorded(&row, &meta) && !is_same_file(&meta, own),
                 _ => false,
             };
             if !same {
@@ -163,6 +190,11 @@ impl Dispatcher<'_> {
         }
         Ok(None)
     }
+}
+
+// Two names of one file are no two copies.
+fn is_same_file(a: &thalweg_store::Meta, b: &thalweg_store::Meta) -> bool {
+    a.kind == thalweg_store::Kind::File && a.dev == b.dev && a.ino == b.ino
 }
 
 /// Returns the files that a keep is about at a station, oldest first.

@@ -38,9 +38,14 @@ impl Dispatcher<'_> {
     // From here on the outputs of these runs appear together or not at all, whatever happens to this process.
     fn journal(&mut self, staged: Vec<(u64, Vec<Staged>)>) -> Result<(), EngineError> {
         let mut rows: Vec<(RunId, Vec<RunOutput>)> = Vec::new();
+        let mut parts: Vec<Contribution> = Vec::new();
         let mut going = Vec::new();
         for (no, outputs) in staged {
             let Some(active) = self.active.get(&no) else { continue };
+            if let Some(why) = self.changed_outside(&outputs)? {
+                let _ = active.go.send(Go::Refuse(why));
+                continue;
+            }
             let standing = self.would_be_lost(active, &outputs)?;
             if !standing.is_empty() {
                 let _ = active.go.send(Go::WorkOn(standing));
@@ -52,6 +57,12 @@ impl Dispatcher<'_> {
             for run in &active.runs {
                 rows.push((*run, outputs.iter().map(|output| run_output(&flow, output, false)).collect()));
             }
+            if let Some(active) = self.active.get(&no) {
+                for output in outputs.iter().filter(|output| output.update) {
+                    let before = self.parts_in(output)?;
+                    parts.extend(self.contributions(active, output, &before));
+                }
+            }
             going.push(no);
         }
         if going.is_empty() {
@@ -62,7 +73,8 @@ impl Dispatcher<'_> {
                 tx.run_staged(*run, outputs)?;
                 tx.run_publishing(*run)?;
             }
-            Ok(())
+            // They are named by the content to come, so that they mean nothing until it is there.
+            parts.iter().try_for_each(|part| tx.contribute(part))
         })?;
         for no in going {
             if let Some(active) = self.active.get(&no) {
@@ -70,6 +82,18 @@ impl Dispatcher<'_> {
             }
         }
         Ok(())
+    }
+
+    // An update whose output something else has changed since the flow made it: that is not built upon.
+    fn changed_outside(&self, outputs: &[Staged]) -> Result<Option<String>, EngineError> {
+        for output in outputs.iter().filter(|output| output.update && matches!(output.how, How::Replace(_))) {
+            let Some(row) = self.reader.file_at(&output.station, &output.path)? else { continue };
+            let made = self.reader.runs_making_path(&output.station, &output.path)?;
+            if row.origin == Origin::Seen && made.iter().any(|run| run.state == RunState::Done) {
+                return Ok(Some(format!("{} was changed by something else and is not replaced", output.path)));
+            }
+        }
+        Ok(None)
     }
 
     // An update that would replace a version with parts in it that the run neither worked on from nor took in again.
@@ -167,14 +191,9 @@ impl Dispatcher<'_> {
         let Some(step) = self.flow.steps.get(&first.key.step).cloned() else { return Ok(()) };
         let mut outputs = Vec::new();
         let mut rows = Vec::new();
-        let mut contributions = Vec::new();
         for left in &end.left {
             let Some(output) = self.output_row(left, active.runs.first().copied(), now) else { continue };
             rows.push(run_output(&self.flow, &left.output, true));
-            if left.output.update {
-                let before = self.parts_in(&left.output)?;
-                contributions.extend(self.contributions(active, left, &output, &before));
-            }
             outputs.push(output);
         }
         let receipts: Vec<NewReceipt> = self.receipts(&end.left, &outputs, now)?;
@@ -195,9 +214,6 @@ impl Dispatcher<'_> {
             }
             for receipt in &receipts {
                 tx.receipt_add(receipt)?;
-            }
-            for contribution in &contributions {
-                tx.contribute(contribution)?;
             }
             for file in retire {
                 tx.retire(file, &by, &serde_json::json!([]), runs.first().copied(), now)?;
@@ -320,12 +336,13 @@ impl Dispatcher<'_> {
     }
 
     // What an update's new version holds: what the one before held, and the parts of this run's keys.
-    fn contributions(&self, active: &Active, left: &Left, output: &Output, before: &[Contribution]) -> Vec<Contribution> {
-        let product = &output.identity.product;
-        let content = if output.data_hash.is_some() { output.data_hash.unwrap_or(output.content) } else { output.content };
+    fn contributions(&self, active: &Active, output: &Staged, before: &[Contribution]) -> Vec<Contribution> {
+        let row = run_output(&self.flow, output, false);
+        let (product, fields_key) = (&row.product, &row.fields_key);
+        let content = row.content.unwrap_or(output.hash);
         let one = |task: &Task| Contribution {
             product: product.clone(),
-            fields_key: output.identity.fields_key.clone(),
+            fields_key: fields_key.clone(),
             content,
             step: task.key.step.clone(),
             step_version: i64::from(task.step_version),
@@ -345,8 +362,8 @@ impl Dispatcher<'_> {
         };
         let mut all: Vec<Contribution> = active.tasks.iter().map(one).collect();
         let taken_in: Vec<_> = active.tasks.iter().flat_map(|task| &task.with_contributions).collect();
-        let before = match left.output.previous {
-            Some(previous) => self.reader.contributions_of(product, &output.identity.fields_key, &previous).unwrap_or_default(),
+        let before = match output.previous {
+            Some(previous) => self.reader.contributions_of(product, fields_key, &previous).unwrap_or_default(),
             None => before.to_vec(),
         };
         for part in before {
@@ -372,7 +389,7 @@ impl Dispatcher<'_> {
                     ..part
                 }),
                 // What was worked on from is still in it.
-                None if left.output.previous.is_some() => all.push(Contribution { content, run: None, ..part }),
+                None if output.previous.is_some() => all.push(Contribution { content, run: None, ..part }),
                 None => {}
             }
         }
@@ -504,7 +521,8 @@ impl Dispatcher<'_> {
                 && thalweg_flow::planner::identity_of_file(product, &fields) == input.identity
             {
                 let known = self.reader.file_at(&input.station, &path).ok().flatten();
-                if known.is_none_or(|row| row.state != FileState::Present) {
+                let another = |row: &thalweg_ledger::FileRow| row.stat.size != meta.size || row.stat.ino != meta.ino;
+                if known.is_none_or(|row| row.state != FileState::Present || another(&row)) {
                     found = Some(path);
                 }
             }
@@ -537,6 +555,16 @@ impl Dispatcher<'_> {
         finish.class = Some(failure.class);
         finish.message = Some(failure.message.clone());
         finish.retry_at = retry_at;
+        // Put aside before the run is over: after a crash in between the run counts as lost and the file as bad, while
+        // the other way round the key would have failed for good with its file in place.
+        if !together
+            && failure.class == ErrorClass::Data
+            && let Some((station, path)) = &failure.bad
+            && let Some(row) = self.reader.file_at(station, path)?
+        {
+            self.put_aside(&row, failure, step.as_ref(), active.runs.first().copied())?;
+            self.put_along(first, step.as_ref(), failure, active.runs.first().copied())?;
+        }
         let runs = active.runs.clone();
         self.ledger.write(move |tx| runs.iter().try_for_each(|run| tx.run_finish(*run, &finish)))?;
         let log = self.log_of(active);
@@ -555,15 +583,6 @@ impl Dispatcher<'_> {
         }
         if !together {
             self.request_failed(&first.key);
-        }
-        if together || failure.class != ErrorClass::Data {
-            return Ok(());
-        }
-        if let Some((station, path)) = &failure.bad
-            && let Some(row) = self.reader.file_at(station, path)?
-        {
-            self.put_aside(&row, failure, step.as_ref(), active.runs.first().copied())?;
-            self.put_along(first, step.as_ref(), failure, active.runs.first().copied())?;
         }
         Ok(())
     }

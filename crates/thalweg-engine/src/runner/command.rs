@@ -135,6 +135,7 @@ fn attempt(
             }
             Ok(Some(more))
         }
+        Go::Refuse(why) => Err(Failure::new(ErrorClass::Refused, why)),
         Go::Stop => {
             end.cancelled = true;
             Ok(None)
@@ -313,7 +314,7 @@ fn command(
         .map_err(|error| Failure::new(ErrorClass::Transient, format!("{}: {error}", temporary.display())))?;
     command.env.push(env("TMPDIR", temporary.into_os_string()));
     let mut read: Vec<PathBuf> = task.inputs.iter().map(|input| input_path(job, input)).collect();
-    let programs = if builtin { Vec::new() } else { what_programs_need(job) };
+    let programs = if builtin { Vec::new() } else { what_programs_need(job, line) };
     read.extend(previous.iter().map(|path| PathBuf::from(os(path))));
     read.extend(step.reads.iter().map(|path| job.setup.base.join(path)));
     read.retain(|path| path.exists());
@@ -332,13 +333,21 @@ fn command(
 
 // What an external program may need besides its inputs cannot be known: it may read the flow file's folder, where its
 // scripts and settings lie, and the trees that the folders of PATH belong to (`~/.local` for `~/.local/bin`).
-fn what_programs_need(job: &Job) -> Vec<PathBuf> {
+fn what_programs_need(job: &Job, line: &CommandLine) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let trees = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).filter_map(|folder| {
         let tree = folder.parent()?;
         (tree.components().count() > 2).then(|| tree.to_owned())
     });
-    trees.chain([job.setup.base.clone()]).collect()
+    // Scripts and settings that the flow names by their full paths.
+    let named = line.args.iter().filter_map(|argument| match argument {
+        thalweg_flow::Argument::Pieces(pieces) => match pieces.as_slice() {
+            [thalweg_flow::Piece::Text(text)] if text.starts_with('/') && text.len() > 1 => Some(PathBuf::from(text)),
+            _ => None,
+        },
+        thalweg_flow::Argument::Flagged { .. } => None,
+    });
+    trees.chain(named).chain([job.setup.base.clone()]).collect()
 }
 
 fn description(job: &Job, task: &Task, outputs: &[String], previous: &[String]) -> serde_json::Value {

@@ -17,6 +17,11 @@ pub(super) fn deliver(job: &Job) -> End {
     let total: u64 = job.tasks.iter().flat_map(|task| &task.inputs).map(|input| input.size).sum::<u64>()
         * u64::try_from(job.step().map_or(1, |step| step.to.len().max(1))).unwrap_or(1);
     let mut before = 0;
+    // Journalled first: after a crash a copy that is there is known as the flow's own.
+    if stand_by(job, &to_come(job)) != Go::Publish {
+        end.cancelled = true;
+        return end;
+    }
     for task in &job.tasks {
         let inputs: BTreeMap<(&str, &str), &TaskInput> = task
             .inputs
@@ -49,6 +54,37 @@ pub(super) fn deliver(job: &Job) -> End {
         }
     }
     end
+}
+
+// The copies that are to be, under the names and with the contents that they will have.
+fn to_come(job: &Job) -> Vec<Staged> {
+    let mut staged = Vec::new();
+    for task in &job.tasks {
+        for output in &task.outputs {
+            let (Some(product), Some(path)) = (job.flow.products.get(&output.product), &output.path) else { continue };
+            let identity = thalweg_flow::planner::identity_of_file(product, &output.fields);
+            let input = task.inputs.iter().find(|input| {
+                input.role.is_empty() && input.product == output.product && input.identity == identity
+            });
+            let Some(input) = input else { continue };
+            staged.push(Staged {
+                station: output.station.clone(),
+                product: output.product.clone(),
+                path: path.clone(),
+                fields: input.fields.clone(),
+                coverage: input.coverage,
+                hash: input.hash,
+                data_hash: None,
+                size: input.size,
+                staged: input.path.clone(),
+                how: How::There,
+                update: false,
+                many: false,
+                previous: None,
+            });
+        }
+    }
+    staged
 }
 
 enum Stop {
@@ -117,6 +153,19 @@ fn deliver_one(job: &Job, input: &TaskInput, output: &TaskOutput, before: u64, t
     }
 }
 
+// A move to another station is a verified copy, and then the source goes, if it is still what was copied.
+fn remove_source(job: &Job, input: &TaskInput) -> Result<(), Stop> {
+    let (store, _) = stores(job, &input.station, &input.station).map_err(Stop::Failed)?;
+    let failed = |error: &thalweg_store::StoreError| Stop::Failed(super::publish::failure(&input.path, error));
+    let Some(meta) = store.stat(&input.path).map_err(|error| failed(&error))? else { return Ok(()) };
+    let recorded = job.recorded.get(&(input.station.clone(), input.path.clone()));
+    let same = recorded.is_some_and(|stat| stat.size == meta.size && stat.mtime_ns == meta.mtime_ns && stat.ino == meta.ino);
+    if meta.kind == thalweg_store::Kind::File && !same {
+        return Err(Stop::Changed);
+    }
+    store.remove_verified(&input.path, &meta, thalweg_store::OldContent::Drop).map_err(|error| failed(&error))
+}
+
 /// Gives the content of each input a place as another product of the station.
 pub(super) fn within(job: &Job) -> End {
     let mut end = End::default();
@@ -141,11 +190,13 @@ pub(super) fn within(job: &Job) -> End {
 fn within_one(job: &Job, verb: Option<&Verb>, input: &TaskInput, output: &TaskOutput) -> Result<Vec<Left>, Stop> {
     let same_station = input.station == output.station;
     if matches!(verb, Some(Verb::Copy)) || !same_station {
-        return deliver_one(job, input, output, 0, input.size).map(|mut left| {
-            left.delivered = false;
-            left.output.fields.clone_from(&output.fields);
-            vec![left]
-        });
+        let mut left = deliver_one(job, input, output, 0, input.size)?;
+        left.delivered = false;
+        left.output.fields.clone_from(&output.fields);
+        if matches!(verb, Some(Verb::Move)) {
+            remove_source(job, input)?;
+        }
+        return Ok(vec![left]);
     }
     let Some(path) = &output.path else {
         return Err(Stop::Failed(Failure::new(ErrorClass::Bug, "a copy without a path")));

@@ -63,6 +63,8 @@ pub(crate) enum Go {
     Publish,
     /// These stand there already and hold parts that the run was not given: it works on from them, once more.
     WorkOn(Vec<(String, RelPath)>),
+    /// Nothing is published: what stands there is not the flow's own.
+    Refuse(String),
     /// Nothing is published.
     Stop,
 }
