@@ -260,6 +260,7 @@ fn what_somebody_else_put_at_a_final_name_meanwhile_is_not_overwritten() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "files are named as somebody else would")]
 fn a_move_that_was_cut_off_ends_with_the_file_at_one_place() {
     let journal = twin(MOVE, "x\n");
     for moved in [false, true] {
@@ -355,6 +356,7 @@ fn a_bad_file_at_a_station_that_is_only_read_stays_through_restarts() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "files are named as somebody else would")]
 fn a_bad_file_is_put_aside_whole_after_a_restart() {
     for moved in [false, true] {
         let shop = Workshop::new(BAD);

@@ -280,6 +280,7 @@ does  = { run = ["cp", "{in}", "{out}"] }
 "#;
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "files are named as somebody else would")]
 fn two_names_are_two_keys_and_a_way_there_and_back_is_no_second_run() {
     let shop = Workshop::new(COPY);
     shop.write("data/in/a.dat", "the same");
@@ -301,6 +302,7 @@ fn two_names_are_two_keys_and_a_way_there_and_back_is_no_second_run() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "files are named as somebody else would")]
 fn a_file_met_by_event_and_by_listing_is_taken_once() {
     let mut shop = Workshop::new(COPY);
     shop.flow = COPY.replace("root = \"data\"", "root = \"data\"\nrescan = \"1s\"");
@@ -319,7 +321,6 @@ fn a_file_met_by_event_and_by_listing_is_taken_once() {
                     if listings == 1 {
                         for n in 0..20 {
                             let part = folder.join(format!(".{n}.part"));
-                            #[expect(clippy::disallowed_methods, reason = "an instrument writes its files as it likes")]
                             std::fs::write(&part, format!("content {n}")).expect("it is written");
                             std::fs::rename(&part, folder.join(format!("{n}.dat"))).expect("it gets its name");
                         }

@@ -369,7 +369,7 @@ does = { run = ["cp", "{in}", "{out}"] }
     let taken = lines.by_ref().map_while(Result::ok).filter(|line| line.contains("file_taken")).take(12).count();
     assert_eq!(taken, 12);
     let rest = std::thread::spawn(move || lines.map_while(Result::ok).count());
-    let (out, err) = run(at, &["make", "copied", "--from", "2026-01-01", "--to", "2026-01-02", "--json"], 0);
+    let (out, err) = run(at, &["make", "copied", "--from", "2026-01-01", "--to", "2026-01-01T12:00", "--json"], 0);
     let events: Vec<serde_json::Value> = out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     assert!(events.iter().any(|event| event["event"] == "request"), "how far it is: {out}\n{err}");
     assert_eq!(events.last().map(|event| event["done"].clone()), Some(12.into()), "{out}");
