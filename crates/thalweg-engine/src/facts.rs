@@ -307,23 +307,35 @@ impl Facts for LedgerFacts<'_> {
         })
     }
 
+    fn users(&self, product: &str, identity: &str) -> Vec<KeyId> {
+        let runs = self.ask(self.reader.runs_using(product, identity)).into_iter();
+        let runs = runs.chain(self.ask(self.reader.runs_making(product, identity)));
+        let keys: BTreeSet<(String, String)> =
+            runs.filter(|run| run.state == RunState::Done).map(|run| (run.step, run.key)).collect();
+        keys.iter().filter_map(|(step, key)| self.key_named(step, key)).collect()
+    }
+
     fn derived(&self, from: &FileFact, product: &str) -> Vec<UsedFile> {
         let mut found = BTreeSet::new();
-        let mut seen = BTreeSet::from([(from.product.clone(), from.identity.clone())]);
-        let mut front = vec![(from.product.clone(), from.identity.clone())];
-        while let Some((from_product, identity)) = front.pop() {
+        let Some(hash) = from.hash else { return Vec::new() };
+        let mut seen = BTreeSet::from([(from.product.clone(), from.identity.clone(), hash)]);
+        let mut front: Vec<_> = seen.iter().cloned().collect();
+        while let Some((from_product, identity, hash)) = front.pop() {
             for run in self.ask(self.reader.runs_using(&from_product, &identity)) {
-                if run.state != RunState::Done {
-                    continue;
-                }
-                // Only the last word of a key counts: what an earlier run left was replaced.
-                if self.ask(self.reader.last_done(&run.step, &run.key)).is_some_and(|last| last.id != run.id) {
+                // Only the last word of a key counts: what an earlier run left was replaced; and only what was made from
+                // this content, not from an earlier one of the same name.
+                let last = || self.ask(self.reader.last_done(&run.step, &run.key)).is_some_and(|last| last.id == run.id);
+                let from_it = || {
+                    self.ask(self.reader.run_inputs(run.id)).iter().any(|input| {
+                        input.product == from_product && input.fields_key == identity && input.content == Some(hash)
+                    })
+                };
+                if run.state != RunState::Done || !last() || !from_it() {
                     continue;
                 }
                 for output in self.ask(self.reader.run_outputs(run.id)) {
-                    if let Some(hash) = output.content
-                        && output.product == product
-                    {
+                    let Some(hash) = output.content else { continue };
+                    if output.product == product {
                         found.insert(UsedFile {
                             role: String::new(),
                             product: output.product.clone(),
@@ -331,7 +343,7 @@ impl Facts for LedgerFacts<'_> {
                             hash,
                         });
                     }
-                    let next = (output.product, output.fields_key);
+                    let next = (output.product, output.fields_key, hash);
                     if seen.insert(next.clone()) {
                         front.push(next);
                     }

@@ -233,6 +233,10 @@ impl Dispatcher<'_> {
                 if let Some(old) = edit.renamed {
                     tx.retire(old, &by, &serde_json::json!([]), runs.get(edit.task).copied(), now)?;
                 }
+                if let (Some(before), Some(after)) = (edit.before, edit.left.as_ref().and_then(|left| left.content)) {
+                    let of = &edit.output.identity;
+                    tx.contributions_carry(&of.product, &of.fields_key, &before, &after)?;
+                }
                 files.push(tx.put_output(&edit.output)?);
             }
             Ok(files)
@@ -498,7 +502,7 @@ impl Dispatcher<'_> {
                     staged_name: String::new(),
                     published: true,
                 });
-                edits.push(Edit { task: n, renamed, output, left });
+                edits.push(Edit { task: n, renamed, before: file_fact(&self.flow, row).hash, output, left });
             }
         }
         Ok(edits)
@@ -671,6 +675,8 @@ struct Edit {
     task: usize,
     /// The file that has another name now.
     renamed: Option<thalweg_ledger::FileId>,
+    /// The content before: its parts, if it is built up from parts, are in the new version too.
+    before: Option<thalweg_core::ContentHash>,
     /// The new version.
     output: Output,
     /// The same as the run's output.

@@ -41,7 +41,7 @@ impl Workshop {
 
     pub(crate) fn setup(&self) -> Setup {
         let source = Source::new("flow.toml", &self.flow);
-        let settings = Settings { set: BTreeMap::new(), known_verbs: Vec::new() };
+        let settings = Settings { set: BTreeMap::new(), ..Settings::default() };
         let parsed = match parse(&source, &settings, &Nowhere) {
             Ok(parsed) => parsed,
             Err(problems) => panic!("{}", problems.render(false, 100)),

@@ -388,6 +388,17 @@ impl Look<'_> {
             let conflict = |text| Err((Next::Blocked, Reason::new("conflict", text)));
             let left = standing.last.iter().flat_map(|last| &last.outputs);
             let standing_there = self.facts.file_at(&output.station, path);
+            // What the flow brought or made there under other fields is another file, and not to be lost.
+            if let Some(file) = &standing_there
+                && file.state == FileState::Present
+                && file.origin != Origin::Seen
+                && !self.is_same_file(file, output)
+            {
+                return conflict(format!(
+                    "{path} at {} is {}({}) already: two files would get the same path",
+                    output.station, file.product, file.identity
+                ));
+            }
             if let Some(file) = standing_there
                 && matches!(file.state, FileState::Present | FileState::Settling)
                 && file.origin == Origin::Seen
@@ -415,6 +426,12 @@ impl Look<'_> {
             }
         }
         Ok(())
+    }
+
+    fn is_same_file(&self, file: &FileFact, output: &super::TaskOutput) -> bool {
+        let product = self.flow.products.get(&output.product);
+        file.product == output.product
+            && product.is_some_and(|product| super::identity_of_file(product, &output.fields) == file.identity)
     }
 
     fn inputs(&self) -> Vec<TaskInput> {

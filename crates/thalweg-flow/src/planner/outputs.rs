@@ -1,6 +1,6 @@
 //! Where a task's outputs go.
 
-use thalweg_core::pattern::PatternEnv;
+use thalweg_core::pattern::{FieldType, PatternEnv};
 use thalweg_core::{Fields, Value};
 
 use super::evaluate::span_of;
@@ -96,19 +96,42 @@ fn one(
     facts: &dyn Facts,
 ) -> Result<TaskOutput, String> {
     let env = PatternEnv { tables: &flow.tables };
+    let fields = as_typed(product, fields);
     let path = product
         .pattern_at(station)
-        .format(fields, &env, like.map(|file| file.path.file_name()))
+        .format(&fields, &env, like.map(|file| file.path.file_name()))
         .map_err(|error| format!("the path of {} at {station} cannot be formed: {error}", product.name))?;
     // Only what the flow itself put there may be replaced.
-    let own = facts.file_at(station, &path).filter(|file| file.is_usable() && file.origin != super::Origin::Seen);
+    let identity = super::identity_of_file(product, &fields);
+    let own = facts.file_at(station, &path).filter(|file| {
+        file.is_usable() && file.origin != super::Origin::Seen && file.product == product.name && file.identity == identity
+    });
     let replaces = own.and_then(|file| file.hash);
     Ok(TaskOutput {
         station: station.to_owned(),
         product: product.name.clone(),
         path: Some(path),
-        fields: fields.clone(),
+        fields,
         replaces,
         update: false,
     })
+}
+
+// A field may be a number in one product and text in another: it is carried over as the output's own type.
+fn as_typed(product: &Product, fields: &Fields) -> Fields {
+    let mut typed = fields.clone();
+    for (name, kind) in &product.types {
+        let value = typed.get(name);
+        let changed = match (kind, value) {
+            (FieldType::Text | FieldType::Path | FieldType::Regex(_) | FieldType::Choice(_), Some(value @ Value::Int(_))) => {
+                Some(Value::Text(value.to_string()))
+            }
+            (FieldType::Int { .. } | FieldType::Letter, Some(Value::Text(text))) => text.parse().ok().map(Value::Int),
+            _ => None,
+        };
+        if let Some(value) = changed {
+            typed.insert(name.clone(), value);
+        }
+    }
+    typed
 }

@@ -73,7 +73,12 @@ pub(super) fn standing_of_update(
 
 // The present version of an output, under whatever name and version: none if nothing of it can be read.
 fn version_of(flow: &Flow, output: &LeftFile, facts: &dyn Facts) -> Option<FileFact> {
-    let files = facts.files_of(&output.station, &output.product, &output.identity);
+    let mut files = facts.files_of(&output.station, &output.product, &output.identity);
+    // An older version beside it does not stand for one that is lost.
+    if let Some(field) = flow.products.get(&output.product).and_then(|product| product.version.as_ref()) {
+        let own = facts.file_at(&output.station, &output.path).and_then(|file| file.fields.get(field).cloned());
+        files.retain(|file| own.is_none() || file.fields.get(field) >= own.as_ref());
+    }
     newest_version(flow, files).into_iter().find(FileFact::is_usable)
 }
 

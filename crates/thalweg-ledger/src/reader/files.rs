@@ -48,7 +48,7 @@ pub(super) fn file(row: &mut Columns<'_, '_>) -> rusqlite::Result<FileRow> {
 }
 
 /// States in which a file counts as the newest of its group.
-const COUNTED: &str = "(0, 1)";
+const COUNTED: &str = "(0, 1, 2, 6)";
 
 /// The condition under which a file's coverage overlaps ?from ..?to, given that its start is bounded by the index.
 /// An end that is not known is the start; an empty coverage counts as its one instant.
