@@ -1,6 +1,7 @@
 //! The engine on real folders.
 
 mod backward;
+mod copies;
 mod faults;
 mod forward;
 mod invariants;
