@@ -40,6 +40,31 @@ impl std::fmt::Display for Expr {
     }
 }
 
+/// One side of a comparison, as far as the text alone says what it is.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Side {
+    /// A name by itself.
+    Name(Name),
+    /// The present moment.
+    Now,
+    /// A value by itself.
+    Literal(Value),
+    /// Anything that is computed.
+    Other,
+}
+
+impl Side {
+    fn of(node: &Node) -> Self {
+        match &node.kind {
+            Kind::Name(name) => Self::Name(name.clone()),
+            Kind::Now => Self::Now,
+            Kind::Literal(value) => Self::Literal(value.clone()),
+            _ => Self::Other,
+        }
+    }
+}
+
 /// A mistake in an expression's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -218,6 +243,21 @@ impl Expr {
             }
         });
         predicates
+    }
+
+    /// Returns the two sides of every comparison with its place in the text; `x in [a, b]` compares twice.
+    pub fn comparisons(&self) -> Vec<(Side, Side, Range<usize>)> {
+        let mut found = Vec::new();
+        visit(&self.tree, &mut |node| match &node.kind {
+            Kind::Compare(left, _, right) => found.push((Side::of(left), Side::of(right), node.span.clone())),
+            Kind::In { item, list, .. } => {
+                if let Kind::List(values) = &list.kind {
+                    found.extend(values.iter().map(|value| (Side::of(item), Side::of(value), node.span.clone())));
+                }
+            }
+            _ => {}
+        });
+        found
     }
 
     /// Evaluates as a condition.

@@ -311,8 +311,9 @@ impl Parser {
             self.at += 2;
             return Ok(Some(Predicate::ReceiptedAt { product: Some(product), station: self.subject("a station")? }));
         }
-        // `2 copies elsewhere`
-        if matches!(self.word_at(1), Some("copies" | "copy")) {
+        // `2 copies elsewhere`; a step may be called copy, `step copy done`.
+        let of_step = self.word_at(0) == Some("step") && self.word_at(2) == Some("done");
+        if matches!(self.word_at(1), Some("copies" | "copy")) && !of_step {
             let span = self.span();
             let count = match self.peek() {
                 Some(Word::Literal(Value::Int(count))) => u32::try_from(*count).ok().filter(|count| *count > 0),

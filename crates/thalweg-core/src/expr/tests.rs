@@ -357,3 +357,12 @@ proptest! {
         }
     }
 }
+
+#[rstest::rstest]
+#[case("copy")]
+#[case("copies")]
+#[case("receipted")]
+fn a_step_may_be_called_as_a_word_of_the_language(#[case] name: &str) {
+    let expr = Expr::parse(&format!("step {name} done and 2 copies elsewhere")).unwrap();
+    assert_eq!(expr.predicates(), [Predicate::StepDone(name.to_owned()), Predicate::CopiesElsewhere(2)]);
+}
