@@ -205,11 +205,45 @@ fn width(text: &str) -> Result<usize, TypeError> {
         .ok_or_else(|| TypeError::new(format!("the number of digits is not from 1 to {MAX_WIDTH}"), "write `int(3)` for three digits"))
 }
 
+/// The types that are words.
+const TYPES: [&str; 7] = ["gps", "int", "letter", "path", "since", "text", "unix"];
+
+/// Returns how many characters are added, removed, changed or swapped with their neighbours from one word to another.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.to_lowercase().chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            if i == 0 || j == 0 {
+                rows[i][j] = i + j;
+                continue;
+            }
+            let change = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = change.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = least;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
 fn choice_or_regex(text: &str) -> Result<FieldType, TypeError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    // One text to choose from.
+    if let Some(fixed) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).filter(|fixed| !fixed.is_empty() && fixed.chars().all(is_plain)) {
+        return Ok(FieldType::Choice(vec![fixed.to_owned()]));
+    }
     if text.chars().all(|c| is_plain(c) || c == '|') {
         if let Some((_, right)) = MISTAKEN.iter().find(|(wrong, _)| *wrong == text) {
             return Err(TypeError::new(format!("`{text}` is no type"), &format!("write `:{right}`; a choice of texts has a `|`")));
+        }
+        let is_word = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if is_word {
+            let near = TYPES.iter().map(|name| (distance(text, name), *name)).filter(|(far, name)| *far <= name.len().div_ceil(3)).min();
+            let meant = near.map_or_else(|| format!("types are {}", TYPES.join(", ")), |(_, near)| format!("did you mean `:{near}`?"));
+            return Err(TypeError::new(format!("`{text}` is no type"), &format!("{meant}; for the fixed word write `:({text})`, for the word or nothing `:{text}|`")));
         }
         let mut choices = Vec::new();
         for choice in text.split('|') {
@@ -243,6 +277,8 @@ impl fmt::Display for FieldType {
             Self::Text => f.write_str("text"),
             Self::Int { width } => counted(f, "int", width),
             Self::Letter => f.write_str("letter"),
+            // A single word by itself would be taken for the name of a type.
+            Self::Choice(choices) if choices.len() == 1 => write!(f, "({})", choices[0]),
             Self::Choice(choices) => f.write_str(&choices.join("|")),
             Self::Regex(regex) => f.write_str(regex),
             Self::Time { format } => f.write_str(format),
