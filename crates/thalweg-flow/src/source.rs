@@ -37,6 +37,8 @@ pub struct Settings {
     pub set: BTreeMap<String, String>,
     /// The first words of every subcommand that can stand in a `does` line; empty: nothing is checked.
     pub known_verbs: Vec<String>,
+    /// The formats that the caller can probe; empty: nothing is checked.
+    pub known_formats: Vec<String>,
 }
 
 /// The world around a flow file: parameter files and the environment, read by the caller.

@@ -31,6 +31,12 @@ pub(super) struct Around {
 pub(super) fn read<'s>(reader: &mut Reader<'s>, value: &Val<'s>, around: &Around) -> Option<Verb> {
     if value.get_ref().as_table().is_some() {
         let entries = reader.entries(value, &keys::RUN, &format!("{}.does", around.place))?;
+        if let Some(text) = entries.get("run").and_then(|value| reader.plain_text(value)) {
+            let words: Vec<String> = text.value.split_whitespace().map(|word| format!("{word:?}")).collect();
+            let help = format!("no shell cuts it; write [{}]", words.join(", "));
+            reader.problem(Problem::error("wrong-type", text.span, "`run` takes a list of arguments").label("this is a text").help(help));
+            return None;
+        }
         let args = reader.get(&entries, "run", Reader::list)?;
         if args.is_empty() || args[0].value.trim().is_empty() {
             reader.problem(Problem::error("empty-command", value.span(), "the command is empty").label("no program").help("write { run = [\"program\", \"{in}\", \"-o\", \"{out}\"] }"));
@@ -140,7 +146,17 @@ fn cut(reader: &mut Reader<'_>, line: &Text) -> Option<Vec<std::ops::Range<usize
     let mut depth = 0_usize;
     let mut open_brace = 0;
     let mut quote = None;
+    let mut second = None;
     for (at, c) in line.value.char_indices() {
+        // Doubled braces are text.
+        if second.take() == Some(at) {
+            continue;
+        }
+        if quote.is_none() && depth == 0 && matches!(c, '{' | '}') && line.value[at + 1..].starts_with(c) {
+            second = Some(at + 1);
+            start.get_or_insert(at);
+            continue;
+        }
         match c {
             '\'' if depth == 0 => {
                 quote = if quote.is_some() { None } else { Some(at) };
@@ -170,7 +186,7 @@ fn cut(reader: &mut Reader<'_>, line: &Text) -> Option<Vec<std::ops::Range<usize
         return None;
     }
     if depth > 0 {
-        reader.problem(Problem::error("unclosed", line.part(&(open_brace..line.value.len())), "this brace is not closed").label("opened here").help("close it with `}`"));
+        reader.problem(Problem::error("unclosed", line.part(&(open_brace..line.value.len())), "this brace is not closed").label("opened here").help("close it with `}`; a brace itself is written `{{`"));
         return None;
     }
     if let Some(start) = start {
@@ -194,9 +210,14 @@ fn argument(reader: &mut Reader<'_>, text: &Text, range: std::ops::Range<usize>,
             at += 1;
             continue;
         }
+        if matches!(c, '{' | '}') && !quoted && rest[1..].starts_with(c) {
+            plain.push(c);
+            at += 2;
+            continue;
+        }
         if c == '{' && !quoted {
             let Some(length) = matching_brace(rest) else {
-                reader.problem(Problem::error("unclosed", text.part(&(at..range.end)), "this brace is not closed").label("opened here").help("close it with `}`"));
+                reader.problem(Problem::error("unclosed", text.part(&(at..range.end)), "this brace is not closed").label("opened here").help("close it with `}`; a brace itself is written `{{`"));
                 return None;
             };
             let inside = rest[1..length].trim().to_owned();
@@ -256,7 +277,7 @@ fn matching_brace(text: &str) -> Option<usize> {
 fn placeholder(reader: &mut Reader<'_>, text: &Text, inside: &str, span: &std::ops::Range<usize>) -> Option<Placeholder> {
     Some(match inside {
         "" => {
-            reader.problem(Problem::error("bad-placeholder", text.part(span), "nothing stands between the braces").label("empty").help("write {in}, {out}, {key.start}, {FIELD} or {$PARAMETER}"));
+            reader.problem(Problem::error("bad-placeholder", text.part(span), "nothing stands between the braces").label("empty").help("write {in}, {out}, {key.start}, {FIELD} or {$PARAMETER}; a brace itself is written `{{`"));
             return None;
         }
         "in" => Placeholder::In,

@@ -141,7 +141,11 @@ fn scalar(text: &str) -> Value {
 /// Reads a value from outside by the type of the one in the file.
 fn typed_as(reader: &mut Reader<'_>, text: &str, written: Option<&Value>, origin: &str, name: &Text) -> Option<Value> {
     let value = match written {
-        Some(Value::List(_)) => Some(Value::List(lines(&text.trim_matches(['[', ']']).replace(',', "\n")))),
+        Some(Value::List(values)) => {
+            let given = lines(&text.trim_matches(['[', ']']).replace(',', "\n"));
+            let numbers = !values.is_empty() && values.iter().all(|value| matches!(value, Value::Int(_)));
+            (!numbers || given.iter().all(|value| matches!(value, Value::Int(_)))).then_some(Value::List(given))
+        }
         Some(Value::Bool(_)) => text.parse().ok().map(Value::Bool),
         Some(Value::Int(_)) => text.trim().parse().ok().map(Value::Int),
         Some(Value::Float(_)) => text.trim().parse().ok().map(Value::Float),
@@ -153,6 +157,7 @@ fn typed_as(reader: &mut Reader<'_>, text: &str, written: Option<&Value>, origin
         let kind = match written {
             Some(Value::Bool(_)) => "true or false",
             Some(Value::Time(_)) => "a date",
+            Some(Value::List(_)) => "a list of whole numbers, as in 1,2,3",
             _ => "a number",
         };
         reader.problem(

@@ -19,6 +19,7 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
     let Some(entries) = reader.entries(value, &keys::PRODUCT, &place) else { return };
     let mut types = BTreeMap::new();
     let written = reader.get(&entries, "path", |reader, value| pattern_text(reader, value, &format!("{place}.path")));
+    let main_text = written.clone();
     let path = written.and_then(|text| compile(reader, draft, &text, &mut types));
     let own: Vec<String> = path.as_ref().map_or(Vec::new(), |path| path.base_fields().into_iter().map(|field| field.name).collect());
     let path_at = reader
@@ -30,9 +31,15 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
         })
         .unwrap_or_default();
     let mut other_paths = BTreeMap::new();
+    let mut dropped: Vec<(Text, Text, Vec<String>)> = Vec::new();
     for (_, (station, text)) in path_at {
         let members = reader.stations(draft, &station);
-        let Some(pattern) = compile(reader, draft, &text, &mut types) else { continue };
+        let own_name = main_text.as_ref().and_then(|main| with_own_name(main, &text, &types));
+        let Some(pattern) = compile(reader, draft, own_name.as_ref().unwrap_or(&text), &mut types) else { continue };
+        if own_name.is_none() && !pattern.uses_file_name() {
+            let used = pattern.uses();
+            dropped.push((station.clone(), text.clone(), own.iter().filter(|field| !used.contains(*field)).cloned().collect()));
+        }
         for field in pattern.uses() {
             if path.is_some() && !own.contains(&field) {
                 let known: Vec<&str> = own.iter().map(String::as_str).collect();
@@ -65,7 +72,15 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
     };
     let mut fields: Vec<String> = own.clone();
     fields.extend(reads.keys().cloned());
-    let span = reader.get_text(&entries, "span").and_then(|text| read_span(reader, &text, &types));
+    let number = entries.get("span").and_then(|value| match value.get_ref() {
+        toml::de::DeValue::Integer(number) => Some((value.span(), number.to_string())),
+        _ => None,
+    });
+    if let Some((span, number)) = &number {
+        reader.problem(Problem::error("missing-unit", span.clone(), format!("`span` needs a unit: {number} what?")).label("so many what?").help(format!("write it in quotes with its unit: \"{number}s\" for seconds; from a field: \"{{dur}}s\"")));
+    }
+    let written = if number.is_some() { None } else { reader.get_text(&entries, "span") };
+    let span = written.and_then(|text| read_span(reader, &text, &types));
     let time_field = path.as_ref().and_then(Pattern::time_field).map(|field| field.name);
     let until_next = reader.get(&entries, "until", |reader, value| reader.word(value, &["next"])).is_some();
     let product = Product {
@@ -103,7 +118,14 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
         },
     };
     if product.format.is_none() {
-        for (key, needed) in [("covers", product.covers_content), ("reads", !product.reads.is_empty()), ("compare", product.compare == Compare::Data)] {
+        if product.compare == Compare::Data {
+            reader.problem(
+                Problem::warning("missing-format", entries.key_span("compare"), "`compare = \"data\"` reads the content, and the product has no `format`")
+                    .label("the bytes decide")
+                    .help("add the format whose probe reads it, e.g. format = \"dmap\", or write compare = \"bytes\""),
+            );
+        }
+        for (key, needed) in [("covers", product.covers_content), ("reads", !product.reads.is_empty())] {
             if needed {
                 reader.problem(
                     Problem::error("missing-format", entries.key_span(key), format!("`{key}` reads the content, and the product has no `format`"))
@@ -113,6 +135,15 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
             }
         }
     }
+    for (station, text, fields) in dropped {
+        let distinct: Vec<&str> = fields.iter().map(String::as_str).filter(|field| !product.labels.iter().chain(&product.version).any(|other| other == field)).collect();
+        if !distinct.is_empty() {
+            let message = format!("`path_at.{}` drops {}, so that two files could get one path", station.value, listed(&distinct));
+            let help = format!("add {} to it, or end it with {{file}}, which keeps the name; fields that tell no files apart are `labels`", distinct.iter().map(|field| format!("{{{field}}}")).collect::<Vec<_>>().join(", "));
+            reader.problem(Problem::error("same-path", text.part(&(0..text.value.len())), message).label("not one path for each file").help(help));
+        }
+    }
+    known_format(reader, &product, &place);
     if product.time_field.is_none() {
         for (key, needed) in [("span", product.span.is_some() && !product.covers_content), ("until", product.until_next && !product.covers_content)] {
             if needed {
@@ -125,6 +156,66 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
         }
     }
     draft.flow.products.insert(name.value.clone(), product);
+}
+
+/// Writes out a last part `{file}` as the last part of the product's own path, so that a file found there has its fields.
+///
+/// None where the name alone cannot be read back: then `{file}` stays as it is.
+fn with_own_name(main: &Text, text: &Text, types: &BTreeMap<String, FieldType>) -> Option<Text> {
+    let (folder, name) = text.value.rsplit_once('/').map_or(("", text.value.as_str()), |(folder, name)| (folder, name));
+    let mut depth = 0_usize;
+    let mut start = 0;
+    for (at, c) in main.value.char_indices() {
+        match c {
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth = depth.saturating_sub(1),
+            '/' if depth == 0 => start = at + 1,
+            _ => {}
+        }
+    }
+    let own = &main.value[start..];
+    if name != "{file}" || own.is_empty() || own.contains('/') || own.contains("{file}") {
+        return None;
+    }
+    let pattern = Pattern::parse(own, &mut types.clone()).ok()?;
+    if pattern.base_fields().iter().any(|field| matches!(field.kind, FieldType::Path)) {
+        return None;
+    }
+    let whole = if folder.is_empty() { own.to_owned() } else { format!("{folder}/{own}") };
+    Pattern::parse(&whole, &mut types.clone()).ok()?;
+    Some(text.replaced(whole))
+}
+
+/// Formats that the language names; those that the caller cannot probe are accepted with a note.
+const PLANNED: [&str; 6] = ["fits", "gwf", "hdf5", "netcdf", "nidas", "stix"];
+
+/// Checks that somebody reads the format of a product.
+fn known_format(reader: &mut Reader<'_>, product: &Product, place: &str) {
+    let known = &reader.settings.known_formats;
+    let Some(format) = product.format.as_deref() else { return };
+    if known.is_empty() || known.iter().any(|known| known == format) {
+        return;
+    }
+    if PLANNED.contains(&format) {
+        let mut needs = Vec::new();
+        for (key, needed) in [("covers", product.covers_content), ("reads", !product.reads.is_empty()), ("compare", product.compare == Compare::Data)] {
+            if needed {
+                needs.push(format!("`{key}`"));
+            }
+        }
+        if !needs.is_empty() {
+            let (listed, verb) = (needs.join(", "), if needs.len() == 1 { "asks" } else { "ask" });
+            reader.note(place, format!("nothing reads the format {format} yet: {listed} {verb} for what stands in the files, which stays unknown"));
+        }
+        return;
+    }
+    let mut all: Vec<&str> = known.iter().map(String::as_str).chain(PLANNED).collect();
+    all.sort_unstable();
+    all.dedup();
+    let help = crate::reader::nearest(format, &all).map_or_else(|| format!("formats: {}; leave `format` out if nothing reads the content", listed(&all)), |near| format!("did you mean `{near}`?"));
+    let message = format!("there is no format `{format}`");
+    let span = reader.span_of(&format!("{place}.format"));
+    reader.problem(Problem::error("unknown-format", span, message).label("unknown format").help(help));
 }
 
 /// Reads a pattern's text and fills in parameters.
@@ -156,6 +247,8 @@ fn with_params(reader: &mut Reader<'_>, text: &Text) -> Option<Text> {
                     let value = reader.param(&rest[..length], &text.part(&(at..at + 1 + length)))?;
                     let whole = filled.ends_with('{') && rest[length..].starts_with('}');
                     let written = match value {
+                        // One alternative is a choice too, and no type.
+                        Value::List(values) if values.len() == 1 && filled.ends_with(':') && rest[length..].starts_with('}') => format!("({})", values[0]),
                         Value::List(values) => values.iter().map(Value::to_string).collect::<Vec<_>>().join("|"),
                         value => value.to_string(),
                     };
@@ -303,6 +396,10 @@ fn read_ready<'s>(reader: &mut Reader<'s>, value: &Val<'s>, fields: &[String], p
 
 /// Reads `"closed"`, `"quiet 2m"`, or a list of such words.
 fn ready_words<'s>(reader: &mut Reader<'s>, value: &Val<'s>) -> Option<Ready> {
+    if value.get_ref().as_str().is_none() && value.get_ref().as_array().is_none() {
+        reader.wrong_type(value, "words or a table", "write \"closed\" (what holds without it), \"renamed\", \"not_newest\", or a table: { quiet = \"60s\" }, { renamed = true }, { marker = \"{file}.done\" }");
+        return None;
+    }
     let words = reader.texts(value)?;
     let mut ready = Ready { closed: words.is_empty(), ..Ready::default() };
     for word in words {

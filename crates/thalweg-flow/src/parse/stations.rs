@@ -257,6 +257,11 @@ fn read_link<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Optio
     if limit.is_some() || hours.is_some() || connections.is_some() {
         reader.note(place, "limits of links are read and checked, and nothing keeps to them yet");
     }
+    if hours.is_some() && !entries.has("zone") {
+        reader.problem(
+            Problem::error("missing-key", entries.key_span("hours"), "`hours` are hours of a time zone, and the link names none").label("`zone` is missing").help("add zone = \"UTC\", or another such as zone = \"Europe/Zurich\""),
+        );
+    }
     let hours = hours.map_or(Vec::new(), |hours| read_hours(reader, &hours));
     Some(Link { limit: limit.filter(|rate| *rate != Rate::Unlimited), zone, hours, connections })
 }

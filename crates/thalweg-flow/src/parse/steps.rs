@@ -21,6 +21,17 @@ use super::{Draft, command, products};
 pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, value: &Val<'s>) {
     let place = format!("steps.{}", name.value);
     let Some(entries) = reader.entries(value, &keys::STEP, &place) else { return };
+    // That a key stands there is known even when its value is wrong: the one mistake is told once.
+    for key in ["takes", "makes", "each"] {
+        let value = match key {
+            "takes" => entries.get("takes"),
+            "makes" => entries.get("makes"),
+            _ => entries.get("each"),
+        };
+        if let Some(value) = value {
+            reader.remember(format!("{place}.{key}"), &Text::at(value.span()));
+        }
+    }
     let at = reader.get_text(&entries, "at").map_or(Vec::new(), |text| reader.stations(draft, &text));
     let takes = named_products(reader, draft, &entries, "takes");
     let from = station_list(reader, draft, &entries, "from");
@@ -341,6 +352,7 @@ fn read_makes<'s>(reader: &mut Reader<'s>, draft: &Draft, value: &Val<'s>, place
         None => vec![value],
     };
     let mut makes: Vec<Make> = Vec::new();
+    let named = parts.len();
     for part in parts {
         let place = format!("{place}.makes.{}", makes.len());
         let (text, many, update) = if part.get_ref().as_table().is_some() {
@@ -361,6 +373,9 @@ fn read_makes<'s>(reader: &mut Reader<'s>, draft: &Draft, value: &Val<'s>, place
             continue;
         }
         makes.push(Make { product, many, update });
+    }
+    if makes.len() < named {
+        reader.remember(format!("{place}.makes.unread"), &Text::at(value.span()));
     }
     Some(makes)
 }

@@ -1,8 +1,10 @@
 //! Whether the names in conditions stand for something, and whether questions to the ledger stand where they may.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use thalweg_core::expr::{Expr, Predicate};
+use thalweg_core::Value;
+use thalweg_core::expr::{Expr, Predicate, Side};
+use thalweg_core::pattern::FieldType;
 
 use crate::diagnostic::Problem;
 use crate::model::{Flow, Match, Product, Step, WithWhat};
@@ -61,8 +63,72 @@ pub(super) fn check(reader: &mut Reader<'_>, draft: &Draft) {
     }
 }
 
+/// What a value is, as far as comparing goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Number,
+    Text,
+    Time,
+    Span,
+}
+
+impl Sort {
+    fn of_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Int(_) | Value::Float(_) => Some(Self::Number),
+            Value::Text(_) => Some(Self::Text),
+            Value::Time(_) => Some(Self::Time),
+            Value::Duration(_) => Some(Self::Span),
+            Value::Bool(_) | Value::List(_) => None,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Number => "a number",
+            Self::Text => "a text",
+            Self::Time => "a time",
+            Self::Span => "a span of time",
+        }
+    }
+
+    fn example(self) -> &'static str {
+        match self {
+            Self::Number => "compare it with a number, without quotes: `0`; a letter counts from a = 0; a size may be written `10GB`",
+            Self::Text => "compare it with a text in quotes",
+            Self::Time => "compare it with a time: `2024-01-31`, `2024-01-31T06:00:00Z`; or its age with a span: `now - time > 2h`",
+            Self::Span => "write the number with its unit: `5s`, `5m`, `5h`, `5d`",
+        }
+    }
+}
+
+/// Reports comparisons that can never be made: an age with a bare number, a number with a text.
+fn comparisons(reader: &mut Reader<'_>, condition: &Expr, text: &Text, scope: &Scope<'_>) {
+    for (left, right, span) in condition.comparisons() {
+        let (name, value) = match (&left, &right) {
+            (Side::Literal(value), name) | (name, Side::Literal(value)) => (name, value),
+            _ => continue,
+        };
+        let (shown, sort) = match name {
+            Side::Now => ("now".to_owned(), Some(Sort::Time)),
+            Side::Name(name) => (name.to_string(), scope.sorts.get(name.to_string().as_str()).copied().flatten()),
+            _ => continue,
+        };
+        // What a text holds is the user's own matter: only what is never a text is judged.
+        let (Some(sort), Some(given)) = (sort.filter(|sort| *sort != Sort::Text), Sort::of_value(value)) else { continue };
+        if sort != given {
+            reader.problem(
+                Problem::error("unlike", text.part(&span), format!("`{shown}` is {} and is compared with {}", sort.word(), given.word())).label("never comparable").help(sort.example()),
+            );
+            return;
+        }
+    }
+}
+
 /// The names that a condition may use.
 struct Scope<'a> {
+    /// What is known of the values of names; none where products differ.
+    sorts: BTreeMap<&'a str, Option<Sort>>,
     fields: BTreeSet<&'a str>,
     key: Option<BTreeSet<&'a str>>,
     roles: Vec<(&'a str, Option<&'a Product>)>,
@@ -72,14 +138,29 @@ struct Scope<'a> {
 impl<'a> Scope<'a> {
     fn of_files(products: &[&'a Product]) -> Self {
         let mut fields: BTreeSet<&str> = OF_FILES.into_iter().collect();
+        let mut sorts: BTreeMap<&str, Option<Sort>> = [("size", Some(Sort::Number)), ("mtime", Some(Sort::Time)), ("age", Some(Sort::Span))].into();
         for product in products {
+            let own = |name: &str| match product.types.get(name) {
+                _ if product.reads.contains_key(name) => None,
+                Some(FieldType::Int { .. } | FieldType::Letter) => Some(Sort::Number),
+                Some(FieldType::Time { .. }) => Some(Sort::Time),
+                Some(FieldType::Text | FieldType::Choice(_) | FieldType::Regex(_) | FieldType::Path) => Some(Sort::Text),
+                _ => None,
+            };
+            for name in super::fields_of(product) {
+                let sort = own(name);
+                let known = sorts.entry(name).or_insert(sort);
+                if *known != sort {
+                    *known = None;
+                }
+            }
             fields.extend(super::fields_of(product));
             if product.time_field.is_some() || product.covers_content {
                 fields.insert("time");
             }
         }
         let of = products.iter().map(|product| format!("`{}`", product.name)).collect::<Vec<_>>().join(" or ");
-        Self { fields, key: None, roles: Vec::new(), of }
+        Self { sorts, fields, key: None, roles: Vec::new(), of }
     }
 
     fn of_step(flow: &'a Flow, step: &'a Step) -> Self {
@@ -92,6 +173,7 @@ impl<'a> Scope<'a> {
             key.extend(per.grid_field.as_deref());
         }
         scope.fields.extend(step.each.keys().map(String::as_str));
+        scope.sorts.retain(|name, _| !step.each.contains_key(*name));
         scope.key = Some(key);
         scope.roles = step
             .with
@@ -110,6 +192,7 @@ impl<'a> Scope<'a> {
 
 fn names(reader: &mut Reader<'_>, condition: &Expr, place: &str, scope: &Scope<'_>) {
     let Some(text) = reader.spot(place).cloned() else { return };
+    comparisons(reader, condition, &text, scope);
     let mut reported = BTreeSet::new();
     for (name, span) in condition.names_with_spans() {
         if !reported.insert(name.clone()) {

@@ -48,7 +48,15 @@ pub(super) fn driving<'a>(flow: &'a Flow, step: &Step) -> Vec<&'a Product> {
 /// Tells if all driving products could be read; else nothing is said about their fields.
 pub(super) fn is_whole(reader: &Reader<'_>, flow: &Flow, step: &Step) -> bool {
     let named = (0..).take_while(|n| reader.spot(&format!("steps.{}.takes.{n}", step.name)).is_some()).count();
-    named == step.takes.len() && driving(flow, step).len() == step.takes.len()
+    let read = !step.takes.is_empty() || reader.spot(&format!("steps.{}.takes", step.name)).is_none();
+    read && named == step.takes.len() && driving(flow, step).len() == step.takes.len()
+}
+
+/// Tells if the outputs, the key and its values could be read as they are given; else nothing is said about what they lack.
+pub(super) fn is_read(reader: &Reader<'_>, step: &Step) -> bool {
+    let given = |key: &str| reader.spot(&format!("steps.{}.{key}", step.name)).is_some();
+    let makes = !given("makes.unread") && (!step.makes.is_empty() || !given("makes"));
+    makes && (step.per.is_some() || !given("per")) && (!step.each.is_empty() || !given("each"))
 }
 
 /// Returns the stations at which each product is met: where a step takes it, makes it or brings it.

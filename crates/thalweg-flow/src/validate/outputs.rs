@@ -9,7 +9,7 @@ use crate::reader::Reader;
 
 /// Checks one step.
 pub(super) fn check(reader: &mut Reader<'_>, flow: &Flow, step: &Step) {
-    if matches!(step.does, Verb::Send | Verb::Fetch) || !super::is_whole(reader, flow, step) {
+    if matches!(step.does, Verb::Send | Verb::Fetch) || !super::is_whole(reader, flow, step) || !super::is_read(reader, step) {
         return;
     }
     let stations = if step.to.is_empty() { &step.at } else { &step.to };

@@ -148,7 +148,12 @@ fn placeholder(reader: &mut Reader<'_>, flow: &Flow, step: &Step, what: &Placeho
         reader.problem(Problem::error("bad-placeholder", span, message).label("cannot be filled").help(help));
     };
     let updates = step.makes.iter().any(|make| make.update);
+    // What could not be read was told, and may be what is asked for here.
+    let whole = super::is_whole(reader, flow, step);
+    let read = super::is_read(reader, step);
     match what {
+        Placeholder::In | Placeholder::InNamed(_) if !whole => {}
+        Placeholder::Out | Placeholder::OutNamed(_) | Placeholder::InNew | Placeholder::OutPrevious if !read => {}
         Placeholder::In if step.takes.is_empty() => {
             report(reader, "in", "the step takes nothing".to_owned(), "add takes = \"PRODUCT\", or name a role: {in.ROLE}".to_owned());
         }
@@ -175,7 +180,7 @@ fn placeholder(reader: &mut Reader<'_>, flow: &Flow, step: &Step, what: &Placeho
 }
 
 fn field(reader: &mut Reader<'_>, flow: &Flow, step: &Step, text: &str, argument: usize) {
-    if !super::is_whole(reader, flow, step) {
+    if !super::is_whole(reader, flow, step) || !super::is_read(reader, step) {
         return;
     }
     let known = super::keys::key_fields(flow, step);
@@ -195,7 +200,7 @@ fn field(reader: &mut Reader<'_>, flow: &Flow, step: &Step, text: &str, argument
     choices.extend(["in", "out", "key.start", "key.end"]);
     let help = match nearest(&wrong, &choices) {
         Some(near) => format!("did you mean {{{near}}}?"),
-        None => format!("fields of this step's keys: {}; besides {{in}}, {{out}}, {{key.start}}, {{key.end}}, {{$PARAMETER}}", listed(&names)),
+        None => format!("fields of this step's keys: {}; besides {{in}}, {{out}}, {{key.start}}, {{key.end}}, {{$PARAMETER}}; a brace itself is written `{{{{`", listed(&names)),
     };
     reader.problem(Problem::error("unknown-field", span, format!("`{}` has no field `{wrong}`", step.name)).label("cannot be filled").help(help));
 }

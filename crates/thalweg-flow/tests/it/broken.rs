@@ -5,7 +5,7 @@ use thalweg_flow::{Settings, Source, parse};
 use crate::flows::surroundings;
 
 fn settings() -> Settings {
-    Settings { known_verbs: ["superdarn to-dmap", "dmap check"].map(str::to_owned).to_vec(), ..Settings::default() }
+    Settings { known_verbs: ["superdarn to-dmap", "dmap check"].map(str::to_owned).to_vec(), known_formats: vec!["borealis".to_owned(), "dmap".to_owned()], ..Settings::default() }
 }
 
 #[rstest::rstest]

@@ -199,3 +199,67 @@ fn verbs_that_this_program_lacks_are_accepted_with_a_note() {
     let note = parsed.flow.notes.iter().find(|note| note.place == "steps.merge").unwrap();
     assert!(note.message.contains("nidas merge"), "{}", note.message);
 }
+
+#[test]
+fn a_list_of_numbers_is_not_set_to_texts() {
+    let text = format!("[params]\nlist = [1, 2]\n{}", text_of("copy.toml").replace("flow = \"copy\"", ""));
+    let mut settings = Settings::default();
+    settings.set.insert("list".to_owned(), "1,two".to_owned());
+    let rendered = parse(&Source::new("copy.toml", text), &settings, &InMemory::default()).unwrap_err().render(false, 100);
+    assert!(rendered.contains("is not a list of whole numbers"), "{rendered}");
+}
+
+const NAMED: &str = r#"
+flow = "named"
+[params]
+sites = ["sas"]
+[stations.a]
+root = "/a"
+[stations.b]
+root = "/b"
+[products.raw]
+path = "raw/{time:%Y}/{time:%Y%m%d}.{site:$sites}.dat"
+path_at.b = "flat/{file}"
+format = "nidas"
+compare = "data"
+[products.odd]
+path = "odd/{day:%Y}/{day:%m%d}.dat"
+path_at.b = "odd/{file}"
+[products.plain]
+path = "plain/{time:%Y%m%d}.dat"
+format = "gwf"
+[products.bytes]
+path = "bytes/{time:%Y%m%d}.dat"
+compare = "data"
+[steps.plot]
+at = "a"
+takes = "raw"
+does = "superdarn plot-iq {in}"
+[steps.print]
+at = "a"
+takes = "plain"
+does = { run = ["awk", "{{print $1}}", "{in}"] }
+"#;
+
+#[test]
+fn a_file_name_at_another_station_gives_the_fields_of_the_path() {
+    let parsed = parse(&Source::new("named.toml", NAMED), &Settings::default(), &InMemory::default()).unwrap();
+    assert_eq!(parsed.flow.products["raw"].path_at["b"].as_str(), "flat/{time:%Y%m%d}.{site:(sas)}.dat");
+    // A name without its year cannot be read back.
+    assert_eq!(parsed.flow.products["odd"].path_at["b"].as_str(), "odd/{file}");
+    let Verb::Run(CommandLine { args }) = &parsed.flow.steps["print"].does else { panic!("a command") };
+    assert_eq!(args[1], Argument::Pieces(vec![Piece::Text("{print $1}".to_owned())]));
+}
+
+#[test]
+fn what_nothing_carries_out_yet_is_noted_and_a_comparison_without_format_warned_of() {
+    let known = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let settings = Settings { known_verbs: known(&["superdarn to-dmap"]), known_formats: known(&["borealis", "dmap"]), ..Settings::default() };
+    let parsed = parse(&Source::new("named.toml", NAMED), &settings, &InMemory::default()).unwrap();
+    let notes: Vec<(&str, &str)> = parsed.flow.notes.iter().map(|note| (note.place.as_str(), note.message.as_str())).collect();
+    assert!(notes.iter().any(|(place, message)| *place == "steps.plot" && message.contains("superdarn plot-iq")), "{notes:?}");
+    assert!(notes.iter().any(|(place, message)| *place == "products.raw" && message.starts_with("nothing reads the format nidas yet: `compare`")), "{notes:?}");
+    // A format that nothing asks for is a label.
+    assert!(!notes.iter().any(|(place, _)| *place == "products.plain"), "{notes:?}");
+    assert!(parsed.warnings.iter().any(|problem| problem.code == "missing-format"), "{:?}", parsed.warnings);
+}
