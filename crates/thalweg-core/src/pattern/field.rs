@@ -240,10 +240,14 @@ fn choice_or_regex(text: &str) -> Result<FieldType, TypeError> {
             return Err(TypeError::new(format!("`{text}` is no type"), &format!("write `:{right}`; a choice of texts has a `|`")));
         }
         let is_word = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if is_word {
-            let near = TYPES.iter().map(|name| (distance(text, name), *name)).filter(|(far, name)| *far <= name.len().div_ceil(3)).min();
-            let meant = near.map_or_else(|| format!("types are {}", TYPES.join(", ")), |(_, near)| format!("did you mean `:{near}`?"));
-            return Err(TypeError::new(format!("`{text}` is no type"), &format!("{meant}; for the fixed word write `:({text})`, for the word or nothing `:{text}|`")));
+        // A single word that looks like a type is a slip; any other is the one text that stands there.
+        let types = TYPES.iter().map(|name| (*name, *name)).chain(MISTAKEN);
+        let near = types.map(|(name, right)| (distance(text, name), name.len(), right)).filter(|(far, length, _)| *far <= length.div_ceil(3)).min();
+        if let Some((_, _, right)) = near.filter(|_| is_word) {
+            return Err(TypeError::new(
+                format!("`{text}` is no type"),
+                &format!("did you mean `:{right}`? for the fixed word write `:({text})`, for the word or nothing `:{text}|`"),
+            ));
         }
         let mut choices = Vec::new();
         for choice in text.split('|') {
@@ -277,7 +281,7 @@ impl fmt::Display for FieldType {
             Self::Text => f.write_str("text"),
             Self::Int { width } => counted(f, "int", width),
             Self::Letter => f.write_str("letter"),
-            // A single word by itself would be taken for the name of a type.
+            // A single word by itself could be taken for the name of a type.
             Self::Choice(choices) if choices.len() == 1 => write!(f, "({})", choices[0]),
             Self::Choice(choices) => f.write_str(&choices.join("|")),
             Self::Regex(regex) => f.write_str(regex),

@@ -191,7 +191,7 @@ fn a_choice_that_may_be_nothing_is_nothing_when_unknown() {
 #[case("{:int}", 0..6, "no name")]
 #[case("{n:integer}", 3..10, "no type")]
 #[case("{n:itn}", 3..6, "no type")]
-#[case("{n:sas}", 3..6, "no type")]
+#[case("{n:interger}", 3..11, "no type")]
 #[case("{n:int(0)}", 3..9, "digits")]
 #[case("{n:[a-}", 3..6, "regular expression")]
 #[case("{t:%Y%q}", 5..7, "no part of a time")]
@@ -553,7 +553,8 @@ proptest! {
 #[test]
 fn a_misspelt_type_is_no_fixed_word() {
     let errors = Pattern::parse("{n:itn}", &mut BTreeMap::new()).unwrap_err();
-    assert_eq!(errors[0].help.as_deref(), Some("did you mean `:int`?; for the fixed word write `:(itn)`, for the word or nothing `:itn|`"));
+    assert_eq!(errors[0].help.as_deref(), Some("did you mean `:int`? for the fixed word write `:(itn)`, for the word or nothing `:itn|`"));
+    assert!(Pattern::parse("{kind:rawacf}", &mut BTreeMap::new()).is_ok());
     let tables = BTreeMap::new();
     let env = PatternEnv { tables: &tables };
     let fixed = Pattern::parse("{n:(itn)}.dat", &mut BTreeMap::new()).unwrap();
