@@ -326,11 +326,12 @@ impl StepSummary {
         }
         match tally.next {
             KeyNext::Skipped => self.skipped += keys,
+            // Nothing more is done for them by themselves, so they are finished, and bad all the same.
+            KeyNext::Quarantined => self.quarantined += keys,
             _ if tally.finished => {}
             KeyNext::Nothing => {}
             KeyNext::Ready => self.ready += keys,
             KeyNext::Running => self.running += keys,
-            KeyNext::Quarantined => self.quarantined += keys,
             KeyNext::Waiting => self.waiting += keys,
             KeyNext::Blocked => self.blocked += keys,
             KeyNext::Failed => self.failed += keys,

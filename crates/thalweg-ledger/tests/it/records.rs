@@ -398,3 +398,12 @@ fn rounds_flags_holds_requests_and_events() {
     place.write(|tx| tx.meta_set("flow", "abc"));
     assert_eq!(reader.meta("flow").unwrap().as_deref(), Some("abc"));
 }
+
+#[test]
+fn keys_of_bad_files_are_counted_although_they_are_finished() {
+    let place = Place::new();
+    let bad = KeyRow { finished: true, ..key("s", "bad", KeyNext::Quarantined) };
+    place.write(move |tx| tx.key_put(&bad));
+    let summary = place.reader().step_summary().unwrap();
+    assert_eq!((summary[0].finished, summary[0].quarantined, summary[0].open), (1, 1, 0));
+}

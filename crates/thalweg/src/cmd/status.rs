@@ -193,6 +193,8 @@ fn some_steps(reader: &Reader, wheres: &[Where], now: thalweg_core::Timestamp) -
             }
             if key.finished {
                 summary.finished += 1;
+                // Bad ones are counted with those that are put aside, as in the ledger's own summary.
+                summary.quarantined += u64::from(key.next == thalweg_ledger::KeyNext::Quarantined);
                 continue;
             }
             summary.open += 1;
