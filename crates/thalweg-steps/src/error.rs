@@ -151,10 +151,11 @@ impl Error {
             Self::BadRecords { .. }
             | Self::NoRecords { .. }
             | Self::UnknownStation { .. }
+            | Self::NoSlice { .. }
             | Self::OutOfRange { .. }
             | Self::Needed { .. } => ErrorClass::Data,
             Self::SourceIsTarget { .. } | Self::TargetExists { .. } => ErrorClass::Refused,
-            Self::NoSlice { .. } | Self::NoInput | Self::UnknownFormat { .. } => ErrorClass::Config,
+            Self::NoInput | Self::UnknownFormat { .. } => ErrorClass::Config,
         }
     }
 

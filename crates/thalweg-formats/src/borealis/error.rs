@@ -60,7 +60,6 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Hdf5(error) => error.class(),
-            Self::WrongKind { .. } => ErrorClass::Config,
             _ => ErrorClass::Data,
         }
     }

@@ -93,7 +93,7 @@ impl Verb for ToDmap {
 ///
 /// # Errors
 /// Data: an input is damaged, of an unknown version, has bad records, an unknown station, or values that do not fit.
-/// Config: an input is not rawacf, or does not say its slice. Refused: the output exists or is an input.
+/// Data: an input is bad, is not rawacf, or does not say its slice. Refused: the output exists or is an input.
 pub fn to_dmap(
     inputs: &[PathBuf],
     output: &Path,

@@ -159,7 +159,7 @@ fn other_kinds_are_named(#[case] input: &str, #[case] kind: &str) {
     let Some(input) = sample(input) else { return };
     let dir = tempfile::tempdir().unwrap();
     let error = convert(&input, &dir.path().join("out"), &ToDmapOptions::default()).unwrap_err();
-    assert_eq!(error.class(), ErrorClass::Config);
+    assert_eq!(error.class(), ErrorClass::Data);
     assert!(error.with_causes().contains(&format!("this is a {kind} file, not rawacf")), "{}", error.with_causes());
 }
 

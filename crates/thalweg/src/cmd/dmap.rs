@@ -69,9 +69,9 @@ impl From<thalweg_steps::Error> for Failure {
             thalweg_steps::Error::NoInput | thalweg_steps::Error::UnknownFormat { .. } => Self { exit: Exit::Usage, ..failure },
             // A missing input is the caller's slip; only the engine knows that it may still come.
             thalweg_steps::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Self { exit: Exit::Usage, ..failure },
-            thalweg_steps::Error::NoSlice { .. } => Self { exit: Exit::Usage, ..failure }.help("--slice N says it"),
+            thalweg_steps::Error::NoSlice { .. } => failure.help("--slice N says it"),
             thalweg_steps::Error::UnknownStation { station, .. } => failure.help(format!("--station {station}=ID gives the radar its number")),
-            thalweg_steps::Error::Borealis { .. } if failure.exit == Exit::Config => {
+            thalweg_steps::Error::Borealis { source, .. } if matches!(**source, thalweg_formats::borealis::Error::WrongKind { .. }) => {
                 failure.help("to-dmap converts rawacf files of a known version; other kinds have no DMAP form here")
             }
             thalweg_steps::Error::TargetExists { .. } => failure.help("--force replaces it"),
@@ -108,6 +108,9 @@ impl Dmap {
 /// Usage or configuration.
 pub(super) fn readable(path: &Path) -> Result<(), Failure> {
     match std::fs::File::open(path) {
+        Ok(file) if file.metadata().is_ok_and(|meta| meta.is_dir()) => {
+            Err(Failure::usage(format!("{} is a folder, and a file is meant", path.display())).help("name the files in it"))
+        }
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::usage(format!("{}: there is no such file", path.display()))),
         Err(error) => Err(Failure::config(format!("failed to open {}: {error}", path.display()))),
