@@ -76,12 +76,13 @@ impl Failure {
         if let Some(explained) = &self.explained {
             return explained.text.clone();
         }
-        let mut text = format!("error: {}\n", self.message);
+        let clean = |text: &str| crate::out::harmless(text, false).into_owned();
+        let mut text = format!("error: {}\n", clean(&self.message));
         for cause in &self.causes {
-            text.push_str(&format!("  because: {cause}\n"));
+            text.push_str(&format!("  because: {}\n", clean(cause)));
         }
         if let Some(help) = &self.help {
-            text.push_str(&format!("  help: {help}\n"));
+            text.push_str(&format!("  help: {}\n", clean(help)));
         }
         text
     }

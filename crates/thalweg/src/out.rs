@@ -1,5 +1,6 @@
 //! Standard output: lines, tables, JSON. Writing to a closed pipe is an error that ends the program quietly.
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use serde::Serialize;
@@ -29,7 +30,7 @@ impl Tone {
         match word {
             "done" | "present" | "ready" | "running" | "taken" => Self::Good,
             "waiting" | "blocked" | "partial" | "stale" | "settling" | "lost" | "cancelled" | "withdrawn" => Self::Odd,
-            "failed" | "quarantined" | "gone" => Self::Bad,
+            "failed" | "quarantined" | "gone" | "missing" => Self::Bad,
             "nothing" | "skipped" | "retired" | "none" => Self::Faint,
             _ => Self::Plain,
         }
@@ -72,7 +73,7 @@ impl Out {
 
     /// Writes a line.
     pub(crate) fn line(&mut self, text: impl AsRef<str>) -> Result<(), Failure> {
-        writeln!(self.writer, "{}", text.as_ref())?;
+        writeln!(self.writer, "{}", harmless(text.as_ref(), self.colour))?;
         Ok(())
     }
 
@@ -110,9 +111,38 @@ impl Out {
     pub(crate) fn note(&self, text: impl AsRef<str>) {
         if self.verbosity >= 0 {
             // Standard error may be closed; nothing can be told to anybody then.
-            let _ = writeln!(io::stderr(), "{}", text.as_ref());
+            let _ = writeln!(io::stderr(), "{}", harmless(text.as_ref(), false));
         }
     }
+}
+
+/// Writes control characters out as people read them, so that no name or value of a file steers a terminal.
+///
+/// Ends of lines and tabs stay; with `painted` the colours of [`Tone`] too.
+pub(crate) fn harmless(text: &str, painted: bool) -> Cow<'_, str> {
+    let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(is_odd) {
+        return Cow::Borrowed(text);
+    }
+    const COLOURS: [&str; 6] = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m"];
+    let mut written = String::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let colour = COLOURS.iter().find(|colour| painted && rest.starts_with(**colour));
+        let length = colour.map_or(c.len_utf8(), |colour| colour.len());
+        if colour.is_none() && is_odd(c) {
+            written.extend(c.escape_default());
+        } else {
+            written.push_str(&rest[..length]);
+        }
+        rest = &rest[length..];
+    }
+    Cow::Owned(written)
+}
+
+/// Returns a value of a file as one line without control characters.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<char>>() } else { vec![c] }).collect()
 }
 
 impl Write for Out {
@@ -135,7 +165,7 @@ pub(crate) struct Cell {
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
-        Self { text, tone: Tone::Plain, right: false }
+        Self { text: one_line(&text), tone: Tone::Plain, right: false }
     }
 }
 
@@ -154,12 +184,12 @@ impl From<u64> for Cell {
 impl Cell {
     /// Makes a cell of a word for a state.
     pub(crate) fn state(word: &str) -> Self {
-        Self { text: word.to_owned(), tone: Tone::of_word(word), right: false }
+        Self { text: one_line(word), tone: Tone::of_word(word), right: false }
     }
 
     /// Makes a cell whose text stands at the right, as numbers do.
     pub(crate) fn right(text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone: Tone::Plain, right: true }
+        Self { text: one_line(&text.into()), tone: Tone::Plain, right: true }
     }
 }
 
@@ -223,6 +253,13 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_of_a_file_steers_the_terminal() {
+        assert_eq!(harmless("a\x1b[2Jb\r\tc\n", false), "a\\u{1b}[2Jb\\r\tc\n");
+        assert_eq!(harmless("\x1b[31mbad\x1b[0m \x1b]0;x\x07", true), "\x1b[31mbad\x1b[0m \\u{1b}]0;x\\u{7}");
+        assert_eq!(Cell::from("two\nlines\x1b[2J").text, "two\\nlines\\u{1b}[2J");
+    }
 
     #[test]
     fn columns_are_aligned_and_lines_have_no_blanks_at_their_ends() {

@@ -46,7 +46,7 @@ fn shown(value: &Value) -> String {
     match value {
         Value::Time(at) => time(*at),
         Value::Duration(span) => format_duration(*span),
-        other => other.to_string(),
+        other => crate::out::one_line(&other.to_string()),
     }
 }
 
@@ -102,6 +102,12 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_stays_on_its_line() {
+        let found = Fields::from([("u".to_owned(), Value::from("a\n\x1b[2Jb"))]);
+        assert_eq!(fields(&found), "u=a\\n\\u{1b}[2Jb");
+    }
 
     #[test]
     fn near_names_are_offered_and_far_ones_listed() {
