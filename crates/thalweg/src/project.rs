@@ -22,8 +22,16 @@ const STATE: &str = ".thalweg";
 /// The ledger's name in that folder.
 const LEDGER: &str = "ledger.sqlite";
 
-/// First words of the subcommands that can stand in a `does` line.
-const VERBS: [&str; 2] = ["dmap", "superdarn"];
+/// Groups of subcommands that can stand in a `does` line.
+const GROUPS: [&str; 2] = ["dmap", "superdarn"];
+
+/// Returns the subcommands that can stand in a `does` line, as this program has them.
+fn verbs() -> Vec<String> {
+    use clap::CommandFactory;
+    let program = crate::cli::Cli::command();
+    let of = |group: &str| program.find_subcommand(group).into_iter().flat_map(clap::Command::get_subcommands);
+    GROUPS.iter().flat_map(|group| of(group).map(move |verb| format!("{group} {}", verb.get_name()))).collect()
+}
 
 /// A flow with everything that belongs to it.
 pub(crate) struct Project {
@@ -59,7 +67,8 @@ pub(crate) fn settings(global: &Global) -> Result<Settings, Failure> {
         };
         set.insert(name.trim().to_owned(), value.to_owned());
     }
-    Ok(Settings { set, known_verbs: VERBS.iter().map(|verb| (*verb).to_owned()).collect() })
+    let known_formats = thalweg_steps::FORMATS.iter().map(|format| (*format).to_owned()).collect();
+    Ok(Settings { set, known_verbs: verbs(), known_formats })
 }
 
 /// Reads and validates a flow file; the diagnostics are for the caller to show.
@@ -68,9 +77,14 @@ pub(crate) fn settings(global: &Global) -> Result<Settings, Failure> {
 ///
 /// If the file cannot be read, or `--set` is wrong.
 pub(crate) fn read(global: &Global, path: &Path) -> Result<(Source, Result<Parsed, Diagnostics>), Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let bytes = std::fs::read(path).map_err(|error| {
         Failure::config(format!("failed to read the flow file {}: {error}", path.display()))
             .help("name the flow file with --flow")
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::config(format!("the flow file {} is not UTF-8: the byte at offset {at} belongs to no character", path.display()))
+            .help("save the file as UTF-8")
     })?;
     let source = Source::new(path.display().to_string(), text);
     let parsed = parse(&source, &settings(global)?, &Beside(folder_of(path)));

@@ -153,7 +153,7 @@ pub(crate) fn conclude(outcome: &Outcome, out: &mut Out) -> Result<Exit, Failure
                 }
             }
             out.line(parts.join(", "))?;
-            if bad {
+            if outcome.failed > 0 || outcome.quarantined > 0 || outcome.still_failed > 0 {
                 out.line("`thalweg runs --failed` and `thalweg quarantine` say what went wrong")?;
             }
         }

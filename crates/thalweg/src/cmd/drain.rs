@@ -1,5 +1,7 @@
 //! `drain`: lets what was begun end and starts nothing new.
 
+use std::ffi::OsString;
+
 use clap::Args;
 use thalweg_ledger::HoldKind;
 
@@ -14,7 +16,7 @@ use crate::exit::Exit;
 pub(crate) struct Drain {
     /// A step or a station
     #[arg(value_name = "STEP|STATION")]
-    what: Option<String>,
+    what: Option<OsString>,
     /// Only where a field has a value, or a condition holds; repeatable
     #[arg(long = "where", value_name = "FIELD=VALUE")]
     wheres: Vec<String>,

@@ -46,6 +46,10 @@ impl Find {
         let project = context.project()?;
         let product = project.product(&self.product)?;
         let wheres = Where::all(&self.wheres)?;
+        let known: Vec<&str> = product.types.keys().chain(product.reads.keys()).map(String::as_str).collect();
+        for condition in &wheres {
+            condition.known(&known, &product.name)?;
+        }
         let reader = project.ledger()?.reader()?;
         let now = context.now();
         let mut filter = FileFilter {

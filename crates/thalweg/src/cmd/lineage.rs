@@ -1,6 +1,7 @@
 //! `lineage`: what a file was made from, and what was made from it.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 
 use clap::Args;
@@ -21,7 +22,7 @@ use crate::words::time;
 pub(crate) struct Lineage {
     /// The file: a path, or STATION/PATH
     #[arg(value_name = "PATH")]
-    path: String,
+    path: OsString,
     /// At most so many runs deep
     #[arg(long, value_name = "N", default_value_t = 20)]
     depth: usize,
@@ -50,7 +51,7 @@ impl Lineage {
             None => None,
         };
         let row = found.ok_or_else(|| {
-            Failure::usage(format!("the ledger does not know {}", self.path)).help("name it by its path, or as STATION/PATH; `thalweg why` says more")
+            Failure::usage(format!("the ledger does not know {}", self.path.to_string_lossy())).help("name it by its path, or as STATION/PATH; `thalweg why` says more")
         })?;
         let leaf = |next| Leaf {
             station: row.station.clone(),

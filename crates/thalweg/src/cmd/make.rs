@@ -82,7 +82,8 @@ impl Make {
         };
         if self.dry_run {
             show(context, &project, &wanted, &backward)?;
-            return Ok(Exit::Done);
+            let whole = backward.missing.is_empty() && backward.sources.is_empty();
+            return Ok(if whole { Exit::Done } else { Exit::Failed });
         }
         let total = (backward.ready.len() + backward.later.len()) as u64;
         let outcome = work::ask(&project, Request::Make(wanted), (total > 0).then_some(total), context)?;
@@ -106,6 +107,7 @@ fn show(context: &mut Context, project: &Project, wanted: &Wanted, backward: &Ba
             "missing": backward.missing.iter().map(|evaluation| json!({
                 "step": evaluation.key.step, "key": evaluation.key.text(), "there": evaluation.there, "next": evaluation.next, "reason": evaluation.reason,
             })).collect::<Vec<_>>(),
+            "sources": backward.sources,
         }));
     }
     context.out.line(format!("{} for {}", wanted.product, range(wanted.span)))?;
@@ -137,8 +139,12 @@ fn show(context: &mut Context, project: &Project, wanted: &Wanted, backward: &Ba
     for evaluation in backward.missing.iter().take(SHOWN) {
         table.row([Cell::state(plan::word(evaluation)), evaluation.key.step.as_str().into(), plan::key_text(flow, &evaluation.key).into(), evaluation.reason.text.as_str().into()]);
     }
+    for source in backward.sources.iter().take(SHOWN) {
+        let why = format!("missing source: no file is there at {} for {}, and no step makes one", source.stations.join(" or "), range(source.span));
+        table.row([Cell::state("missing"), source.product.as_str().into(), "".into(), why.into()]);
+    }
     context.out.table(&table)?;
-    let hidden: usize = [backward.ready.len(), backward.later.len(), backward.missing.len()].into_iter().map(|all| all.saturating_sub(SHOWN)).sum();
+    let hidden: usize = [backward.ready.len(), backward.later.len(), backward.missing.len(), backward.sources.len()].into_iter().map(|all| all.saturating_sub(SHOWN)).sum();
     if hidden > 0 {
         context.out.line(format!("  and {hidden} more: --json lists all"))?;
     }

@@ -1,5 +1,7 @@
 //! `pause`: starts nothing of a step or station until it is resumed.
 
+use std::ffi::OsString;
+
 use clap::Args;
 use thalweg_ledger::HoldKind;
 
@@ -14,7 +16,7 @@ use crate::exit::Exit;
 pub(crate) struct Pause {
     /// A step, a station, a product, or a path (at a station of this host, or STATION/PATH)
     #[arg(value_name = "STEP|STATION|PRODUCT|PATH")]
-    what: String,
+    what: OsString,
     /// Only where a field has a value, or a condition holds; repeatable
     #[arg(long = "where", value_name = "FIELD=VALUE")]
     wheres: Vec<String>,

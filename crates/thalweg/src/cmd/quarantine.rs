@@ -1,7 +1,11 @@
 //! `quarantine`: what was put aside as bad.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
+use thalweg_core::RelPath;
 use thalweg_engine::Request;
 use thalweg_ledger::QuarantineFilter;
 
@@ -36,7 +40,7 @@ enum What {
     Release {
         /// Where it was, as a path or STATION/PATH
         #[arg(value_name = "PATH")]
-        path: String,
+        path: OsString,
     },
 }
 
@@ -77,16 +81,17 @@ fn list(context: &mut Context, released: bool) -> Done {
     Ok(Exit::Done)
 }
 
-fn release(context: &mut Context, path: &str) -> Done {
+fn release(context: &mut Context, path: &OsStr) -> Done {
     let project = context.project()?;
     let rows = project.ledger()?.reader()?.quarantined(&QuarantineFilter::default())?;
     let located = steering::locate(&project, path);
+    let name = RelPath::from_bytes(path.as_bytes());
     let is_it = |row: &&thalweg_ledger::QuarantineRow| {
         located.as_ref().is_some_and(|(station, path)| row.station == *station && (row.path == *path || row.moved_to.as_ref() == Some(path)))
-            || row.path.file_name() == path
+            || row.path.file_name() == name.as_str()
     };
     let Some(row) = rows.iter().find(is_it) else {
-        return Err(Failure::usage(format!("{path} is not put aside")).help("`thalweg quarantine` lists the files that are"));
+        return Err(Failure::usage(format!("{name} is not put aside")).help("`thalweg quarantine` lists the files that are"));
     };
     let request = Request::Retry {
         step: None,

@@ -1,5 +1,7 @@
 //! `release`: ends holds.
 
+use std::ffi::OsString;
+
 use clap::Args;
 use thalweg_ledger::HoldKind;
 
@@ -14,7 +16,7 @@ use crate::exit::Exit;
 pub(crate) struct Release {
     /// A number (see `thalweg status`), a step, a station, a product, or a path
     #[arg(value_name = "NUMBER|STEP|STATION|PRODUCT|PATH")]
-    what: String,
+    what: OsString,
     /// Only those with this condition; repeatable
     #[arg(long = "where", value_name = "FIELD=VALUE")]
     wheres: Vec<String>,

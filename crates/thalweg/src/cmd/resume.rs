@@ -1,5 +1,7 @@
 //! `resume`: ends pauses and drains.
 
+use std::ffi::OsString;
+
 use clap::Args;
 use thalweg_ledger::HoldKind;
 
@@ -14,7 +16,7 @@ use crate::exit::Exit;
 pub(crate) struct Resume {
     /// A number (see `thalweg status`), a step, a station, a product, or a path
     #[arg(value_name = "NUMBER|STEP|STATION|PRODUCT|PATH")]
-    what: Option<String>,
+    what: Option<OsString>,
     /// Only those with this condition; repeatable
     #[arg(long = "where", value_name = "FIELD=VALUE")]
     wheres: Vec<String>,

@@ -1,5 +1,7 @@
 //! `retry`: tries again what failed.
 
+use std::ffi::OsString;
+
 use clap::Args;
 use thalweg_engine::Request;
 
@@ -16,7 +18,7 @@ use crate::work;
 pub(crate) struct Retry {
     /// A step, a station, or a path
     #[arg(value_name = "STEP|STATION|PATH")]
-    what: Option<String>,
+    what: Option<OsString>,
     /// Only where a field has a value, or a condition holds; repeatable
     #[arg(long = "where", value_name = "FIELD=VALUE")]
     wheres: Vec<String>,

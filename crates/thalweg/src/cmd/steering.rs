@@ -1,5 +1,6 @@
 //! What `hold`, `release`, `pause` and `resume` share: what they are about, and how it is recorded.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
@@ -33,9 +34,12 @@ impl Subject {
     /// # Errors
     ///
     /// Usage, with a near name.
-    pub(crate) fn parse(project: &Project, word: Option<&str>) -> Result<Self, Failure> {
-        let Some(word) = word else { return Ok(Self::default()) };
+    pub(crate) fn parse(project: &Project, word: Option<&OsStr>) -> Result<Self, Failure> {
+        let Some(given) = word else { return Ok(Self::default()) };
         let flow = project.flow();
+        // Names are text; a path may be any bytes.
+        let shown = given.to_string_lossy();
+        let word = given.to_str().unwrap_or_default();
         if flow.steps.contains_key(word) {
             return Ok(Self { step: Some(word.to_owned()), ..Self::default() });
         }
@@ -45,12 +49,12 @@ impl Subject {
         if flow.products.contains_key(word) {
             return Ok(Self { product: Some(word.to_owned()), ..Self::default() });
         }
-        if let Some((station, path)) = locate(project, word) {
+        if let Some((station, path)) = locate(project, given) {
             return Ok(Self { station: Some(station), path: Some(path), ..Self::default() });
         }
         let names = flow.steps.keys().chain(flow.stations.keys()).chain(flow.products.keys());
-        Err(Failure::usage(format!("`{word}` is no step, station or product of the flow, and no path at a station"))
-            .help(did_you_mean(word, names.map(String::as_str))))
+        Err(Failure::usage(format!("`{shown}` is no step, station or product of the flow, and no path at a station"))
+            .help(did_you_mean(&shown, names.map(String::as_str))))
     }
 
     fn covers(&self, hold: &HoldRow) -> bool {
@@ -74,7 +78,7 @@ impl Subject {
 }
 
 /// Returns station and path of a path as people give it: absolute, relative to here, or `STATION/PATH`, `STATION:PATH`.
-pub(crate) fn locate(project: &Project, text: &str) -> Option<(String, RelPath)> {
+pub(crate) fn locate(project: &Project, text: &OsStr) -> Option<(String, RelPath)> {
     use std::os::unix::ffi::OsStrExt;
     let places = view::places(project);
     let path = Path::new(text);
@@ -95,11 +99,13 @@ pub(crate) fn locate(project: &Project, text: &str) -> Option<(String, RelPath)>
             }
         }
     }
-    for sign in [':', '/'] {
-        if let Some((station, rest)) = text.split_once(sign)
+    let bytes = text.as_bytes();
+    for sign in *b":/" {
+        if let Some(at) = bytes.iter().position(|byte| *byte == sign)
+            && let Ok(station) = std::str::from_utf8(&bytes[..at])
             && project.flow().stations.contains_key(station)
         {
-            let below = RelPath::from_bytes(rest.as_bytes());
+            let below = RelPath::from_bytes(&bytes[at + 1..]);
             if below.is_confined() {
                 return Some((station.to_owned(), below));
             }
@@ -136,7 +142,7 @@ fn event(kind: &str, subject: &Subject, data: Json, at: Timestamp) -> NewEvent {
 pub(crate) fn put_up(
     context: &mut Context,
     kind: HoldKind,
-    word: Option<&str>,
+    word: Option<&OsStr>,
     wheres: &[String],
     why: Option<String>,
 ) -> Result<(), Failure> {
@@ -194,7 +200,7 @@ fn ready_folder(project: &Project) -> Result<&Path, Failure> {
 pub(crate) fn take_down(
     context: &mut Context,
     kinds: &[HoldKind],
-    word: Option<&str>,
+    word: Option<&OsStr>,
     wheres: &[String],
     verb: &str,
 ) -> Result<(), Failure> {
@@ -202,7 +208,7 @@ pub(crate) fn take_down(
     let condition = where_clause::condition(wheres)?;
     let ledger = project.ledger_for_writing()?;
     let active = ledger.reader()?.holds_active()?;
-    let number = word.and_then(|word| word.parse::<i64>().ok());
+    let number = word.and_then(OsStr::to_str).and_then(|word| word.parse::<i64>().ok());
     let subject = if number.is_some() { Subject::default() } else { Subject::parse(&project, word)? };
     let ending: Vec<HoldRow> = active
         .into_iter()
@@ -221,7 +227,7 @@ pub(crate) fn take_down(
         return if context.out.json { context.out.document(&json!({ "ended": [] })) } else { context.out.line(nothing) };
     }
     if ending.is_empty() {
-        return Err(Failure::usage(format!("nothing of the number {} is held", word.unwrap_or_default()))
+        return Err(Failure::usage(format!("nothing of the number {} is held", word.unwrap_or_default().to_string_lossy()))
             .help("`thalweg status` lists what is held, with its number"));
     }
     let at = context.now();

@@ -59,6 +59,19 @@ impl Where {
         texts.iter().map(|text| Self::parse(text)).collect()
     }
 
+    /// Refuses a field that files of a product never have.
+    ///
+    /// # Errors
+    ///
+    /// Usage, with the fields there are.
+    pub(crate) fn known(&self, fields: &[&str], product: &str) -> Result<(), Failure> {
+        if fields.contains(&self.field.as_str()) {
+            return Ok(());
+        }
+        let there = if fields.is_empty() { "its files have no fields".to_owned() } else { format!("fields: {}", fields.join(", ")) };
+        Err(Failure::usage(format!("--where {}: files of {product} have no such field", self.field)).help(there))
+    }
+
     /// Tells if the fields fulfil it; a field that is not there is unequal to everything.
     pub(crate) fn holds(&self, fields: &Fields, now: Timestamp) -> bool {
         use std::cmp::Ordering::{Equal, Greater, Less};

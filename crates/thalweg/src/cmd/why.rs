@@ -2,6 +2,7 @@
 
 mod story;
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use clap::Args;
@@ -20,7 +21,7 @@ use crate::view::View;
 pub(crate) struct Why {
     /// The file: a path, or STATION/PATH
     #[arg(value_name = "PATH")]
-    path: String,
+    path: OsString,
 }
 
 impl Why {
@@ -32,7 +33,7 @@ impl Why {
         let (station, path) = match located {
             Some(found) => found,
             None => story::by_name(&view, &self.path)?.ok_or_else(|| {
-                Failure::usage(format!("{} lies below no station of this host and is not known to the ledger", self.path))
+                Failure::usage(format!("{} lies below no station of this host and is not known to the ledger", self.path.to_string_lossy()))
                     .help("name it as STATION/PATH; `thalweg status` lists the stations")
             })?,
         };

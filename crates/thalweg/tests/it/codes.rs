@@ -99,3 +99,67 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{words:?}");
     }
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "input of a test, which nothing else reads meanwhile")]
+fn what_cannot_be_meant_is_refused() {
+    let folder = project();
+    let at = folder.path();
+    std::fs::write(at.join("latin.toml"), b"flow = \"caf\xe9\"\n").expect("a file");
+    run(at, &["run", "--once"], 0);
+    for (words, code, text) in [
+        (&["check", "latin.toml"][..], 3, "offset 11"),
+        (&["gaps", "raw", "--from", "2024-01-02", "--to", "2024-01-01"], 2, "change them over"),
+        (&["find", "raw", "--where", "nofield=3"], 2, "fields: "),
+        (&["dmap", "check", "."], 2, "name the files in it"),
+    ] {
+        let (_, err) = run(at, words, code);
+        assert!(err.starts_with("error: ") && err.contains("help: ") && err.contains(text), "{words:?}\n{err}");
+    }
+}
+
+#[test]
+fn what_cannot_be_made_ends_make_with_4_and_is_told() {
+    let folder = project();
+    let at = folder.path();
+    let span = ["make", "copy", "--from", "2024-01-30", "--to", "2024-01-31T02:00:00Z"];
+    let (out, _) = run(at, &[&span[..], &["--dry-run"]].concat(), 4);
+    assert!(out.contains("missing source") && out.contains("2024-01-30T00:00:00Z .. 2024-01-31T00:00:00Z"), "{out}");
+    let (out, _) = run(at, &span, 4);
+    assert!(out.contains("no raw is there at here for 2024-01-30T00:00:00Z"), "{out}");
+    assert!(!out.contains("runs --failed"), "nothing failed: {out}");
+}
+
+#[test]
+fn only_verbs_that_there_are_can_be_in_a_flow() {
+    let folder = project();
+    let at = folder.path();
+    let text = std::fs::read_to_string(at.join("flow.toml")).expect("the flow");
+    let with = |verb: &str| format!("{text}\n[steps.extra]\nat = \"here\"\ntakes = \"raw\"\ndoes = \"{verb}\"\n");
+    write(at, "typo.toml", &with("dmap chek {in}"));
+    let (out, _) = run(at, &["check", "typo.toml"], 3);
+    assert!(out.contains("did you mean `dmap check`?"), "{out}");
+    let (_, err) = run(at, &["plan", "--flow", "typo.toml"], 3);
+    assert!(err.contains("there is no verb"), "{err}");
+    write(at, "planned.toml", &with("superdarn plot-iq {in}"));
+    let (out, _) = run(at, &["check", "planned.toml"], 0);
+    assert!(out.contains("note: steps.extra: `superdarn plot-iq`"), "{out}");
+    write(at, "good.toml", &with("dmap check {in}"));
+    let (out, _) = run(at, &["check", "good.toml"], 0);
+    assert!(!out.contains("note: steps.extra"), "{out}");
+}
+
+#[test]
+fn a_file_whose_name_is_no_text_can_be_asked_about() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = project();
+    let at = folder.path();
+    run(at, &["run", "--once"], 0);
+    let name = std::ffi::OsStr::from_bytes(b"here/caf\xe9");
+    for (command, code) in [("why", 0), ("lineage", 2), ("hold", 0)] {
+        let output = thalweg().arg(command).arg(name).current_dir(at).output().expect("it runs");
+        let text = [output.stdout, output.stderr].concat();
+        assert_eq!(output.status.code(), Some(code), "{command}: {}", String::from_utf8_lossy(&text));
+        assert!(std::str::from_utf8(&text).is_ok());
+    }
+}

@@ -83,8 +83,8 @@ fn a_plan_before_the_first_run_says_why_and_why_not_and_touches_nothing() {
     assert_eq!(plan["steps"][0]["counts"], serde_json::json!({ "ready": 3, "waiting": 1 }));
     let waiting = plan["steps"][0]["keys"].as_array().and_then(|keys| keys.iter().find(|key| key["next"] == "waiting")).expect("one waits");
     assert_eq!(waiting["reason"]["code"], "not_newest");
-    let (dry, _) = run(folder.path(), &["make", "copy", "--from", "2024-01-31", "--to", "2024-02-01", "--dry-run"], 0);
-    assert!(dry.contains("3 to run now"), "{dry}");
+    let (dry, _) = run(folder.path(), &["make", "copy", "--from", "2024-01-31", "--to", "2024-02-01", "--dry-run"], 4);
+    assert!(dry.contains("3 to run now") && dry.contains("missing source"), "{dry}");
     let (status, _) = run(folder.path(), &["status"], 0);
     assert!(status.contains("there is no ledger yet"), "{status}");
     let mut names: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|entry| entry.file_name()).collect();

@@ -1,5 +1,8 @@
 //! Everything known of one file, gathered from the ledger and the planner, and told.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use serde::Serialize;
 use serde_json::Value as Json;
 use thalweg_core::{ContentHash, RelPath, Timestamp};
@@ -75,8 +78,9 @@ struct KeepWord {
 }
 
 /// Finds a file by the end of its path, when only one has it.
-pub(super) fn by_name(view: &View, text: &str) -> Result<Option<(String, RelPath)>, Failure> {
+pub(super) fn by_name(view: &View, text: &OsStr) -> Result<Option<(String, RelPath)>, Failure> {
     let name = RelPath::from_bytes(text.as_bytes());
+    let text = name.to_string();
     let mut found = Vec::new();
     for station in view.reader.stations()? {
         if let Some(row) = view.reader.file_at(&station, &name)? {
