@@ -443,9 +443,12 @@ impl<'r> Dispatcher<'r> {
         for thread in self.scan_threads.drain(..) {
             let _ = thread.join();
         }
-        let staging = RelPath::from_text(thalweg_store::STAGING);
+        // Empty folders of the program's own go; one that is not empty stays.
+        let own = [thalweg_store::STAGING.to_owned(), format!("{}/dropped", thalweg_store::TRASH)].map(RelPath::from_text);
         for (_, _, store) in self.places.stations() {
-            let _ = store.remove_empty_folders(&staging, &RelPath::default());
+            for folder in &own {
+                let _ = store.remove_empty_folders(folder, &RelPath::default());
+            }
         }
         // Only an engine that had nothing left to look at leaves nothing to the next.
         if self.stopping.is_none() && self.changed.is_empty() && self.dirty.is_empty() {
