@@ -120,7 +120,7 @@ pub(crate) static LINK: Section = Section {
     name: "a link",
     keys: &[
         key("limit", Shape::Rate, "Bytes a second. Default: unlimited."),
-        key("zone", Shape::Text, "Time zone in which `hours` are meant, e.g. America/Regina. Default: UTC."),
+        key("zone", Shape::Text, "Time zone in which `hours` are meant, e.g. America/Regina or UTC. Needed with `hours`."),
         key("hours", Shape::Map(&Shape::Rate), "Hours of the day with a limit of their own: { \"00:00-06:00\" = \"unlimited\" }."),
         key("connections", Shape::CountRate, "New connections per time: 40/min."),
     ],

@@ -105,10 +105,7 @@ impl Sort {
 /// Reports comparisons that can never be made: an age with a bare number, a number with a text.
 fn comparisons(reader: &mut Reader<'_>, condition: &Expr, text: &Text, scope: &Scope<'_>) {
     for (left, right, span) in condition.comparisons() {
-        let (name, value) = match (&left, &right) {
-            (Side::Literal(value), name) | (name, Side::Literal(value)) => (name, value),
-            _ => continue,
-        };
+        let ((Side::Literal(value), name) | (name, Side::Literal(value))) = (&left, &right) else { continue };
         let (shown, sort) = match name {
             Side::Now => ("now".to_owned(), Some(Sort::Time)),
             Side::Name(name) => (name.to_string(), scope.sorts.get(name.to_string().as_str()).copied().flatten()),
