@@ -78,9 +78,7 @@ impl RelPath {
 
     /// Tells if the path stays inside its root: not empty, not absolute, no part `.` or `..`, no NUL.
     pub fn is_confined(&self) -> bool {
-        !self.0.is_empty()
-            && !self.0.contains('\0')
-            && self.0.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        !self.0.is_empty() && !self.0.contains('\0') && self.0.split('/').all(|part| !matches!(part, "" | "." | ".."))
     }
 }
 
@@ -99,7 +97,16 @@ mod tests {
 
     #[test]
     fn bytes_come_back_as_they_went_in() {
-        for bytes in [&b"a/b.dat"[..], b"back\\slash", b"\\x41", b"bad\xff\xfename", b"new\nline", b"\\", b"\\\\x", b"caf\xc3\xa9\xc3"] {
+        for bytes in [
+            &b"a/b.dat"[..],
+            b"back\\slash",
+            b"\\x41",
+            b"bad\xff\xfename",
+            b"new\nline",
+            b"\\",
+            b"\\\\x",
+            b"caf\xc3\xa9\xc3",
+        ] {
             assert_eq!(RelPath::from_bytes(bytes).to_bytes(), bytes, "{bytes:?}");
         }
     }

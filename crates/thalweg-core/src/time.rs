@@ -58,10 +58,33 @@ const LEAPS_BEFORE_GPS: i64 = 9;
 
 /// Unix time of the first second after each leap second, 1972-07-01 to 2017-01-01.
 pub const LEAP_SECONDS: [i64; 27] = [
-    78_796_800, 94_694_400, 126_230_400, 157_766_400, 189_302_400, 220_924_800, 252_460_800, 283_996_800, 315_532_800,
-    362_793_600, 394_329_600, 425_865_600, 489_024_000, 567_993_600, 631_152_000, 662_688_000, 709_948_800,
-    741_484_800, 773_020_800, 820_454_400, 867_715_200, 915_148_800, 1_136_073_600, 1_230_768_000, 1_341_100_800,
-    1_435_708_800, 1_483_228_800,
+    78_796_800,
+    94_694_400,
+    126_230_400,
+    157_766_400,
+    189_302_400,
+    220_924_800,
+    252_460_800,
+    283_996_800,
+    315_532_800,
+    362_793_600,
+    394_329_600,
+    425_865_600,
+    489_024_000,
+    567_993_600,
+    631_152_000,
+    662_688_000,
+    709_948_800,
+    741_484_800,
+    773_020_800,
+    820_454_400,
+    867_715_200,
+    915_148_800,
+    1_136_073_600,
+    1_230_768_000,
+    1_341_100_800,
+    1_435_708_800,
+    1_483_228_800,
 ];
 
 /// A text that is no instant.
@@ -101,7 +124,9 @@ impl GpsTime {
     /// Tells if the instant lies in a leap second, 23:59:60 UTC, which [`Timestamp`] cannot say.
     pub fn is_leap_second(self) -> bool {
         let second = self.seconds();
-        (LEAPS_BEFORE_GPS..).zip(&LEAP_SECONDS[9..]).any(|(count, unix)| second == unix - GPS_EPOCH_UNIX + count - LEAPS_BEFORE_GPS)
+        (LEAPS_BEFORE_GPS..)
+            .zip(&LEAP_SECONDS[9..])
+            .any(|(count, unix)| second == unix - GPS_EPOCH_UNIX + count - LEAPS_BEFORE_GPS)
     }
 
     /// Returns the instant in UTC; see [`utc_from_gps`].
@@ -144,7 +169,10 @@ pub fn utc_from_gps(gps: GpsTime) -> Timestamp {
     let leaps = (0_i128..)
         .zip(&LEAP_SECONDS)
         // The k-th leap second starts where the count of those before it puts it, and is over one second later.
-        .take_while(|(count, unix)| nanos >= (i128::from(**unix) - i128::from(GPS_EPOCH_UNIX) + count + 1 - i128::from(LEAPS_BEFORE_GPS)) * NANOS)
+        .take_while(|(count, unix)| {
+            nanos
+                >= (i128::from(**unix) - i128::from(GPS_EPOCH_UNIX) + count + 1 - i128::from(LEAPS_BEFORE_GPS)) * NANOS
+        })
         .count();
     let unix = nanos + i128::from(GPS_EPOCH_UNIX) * NANOS - (leaps as i128 - i128::from(LEAPS_BEFORE_GPS)) * NANOS;
     saturating_timestamp(unix)
@@ -172,10 +200,12 @@ pub fn seconds_since(base: Timestamp, at: Timestamp) -> i64 {
 /// # Errors
 /// For anything else, bare numbers included, and for instants beyond the years -9999 to 9999.
 pub fn parse_instant(text: &str, now: Timestamp) -> Result<Timestamp, TimeError> {
-    let error = |message: &str| TimeError {
+    let error = |message: &str| {
+        TimeError {
         found: text.to_owned(),
         message: message.to_owned(),
         help: "write ISO 8601 (`2024-01-31`, `2024-01-31T06:00`, UTC without zone), `gps:899164800`, a span back from now (`12h`), or `now`".to_owned(),
+    }
     };
     let trimmed = text.trim();
     if trimmed == "now" {
@@ -184,7 +214,11 @@ pub fn parse_instant(text: &str, now: Timestamp) -> Result<Timestamp, TimeError>
     if let Some(seconds) = trimmed.strip_prefix("gps:") {
         let gps = parse_gps(seconds).ok_or_else(|| error("`gps:` is followed by a number of seconds"))?;
         let at = utc_from_gps(gps);
-        return if at == Timestamp::MAX || at == Timestamp::MIN { Err(error("the time is out of range")) } else { Ok(at) };
+        return if at == Timestamp::MAX || at == Timestamp::MIN {
+            Err(error("the time is out of range"))
+        } else {
+            Ok(at)
+        };
     }
     if !trimmed.is_empty() && trimmed.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return Err(error("a bare number does not say by which clock"));
@@ -285,13 +319,31 @@ mod tests {
     #[test]
     fn leap_seconds_are_where_they_were() {
         let listed = [
-            46_828_800, 78_364_801, 109_900_802, 173_059_203, 252_028_804, 315_187_205, 346_723_206, 393_984_007, 425_520_008, 457_056_009,
-            504_489_610, 551_750_411, 599_184_012, 820_108_813, 914_803_214, 1_025_136_015, 1_119_744_016, 1_167_264_017,
+            46_828_800,
+            78_364_801,
+            109_900_802,
+            173_059_203,
+            252_028_804,
+            315_187_205,
+            346_723_206,
+            393_984_007,
+            425_520_008,
+            457_056_009,
+            504_489_610,
+            551_750_411,
+            599_184_012,
+            820_108_813,
+            914_803_214,
+            1_025_136_015,
+            1_119_744_016,
+            1_167_264_017,
         ];
         for (gps, unix) in listed.into_iter().zip(&LEAP_SECONDS[9..]) {
             let leap = GpsTime::from_seconds(gps);
             assert!(leap.is_leap_second(), "{gps}");
-            assert!(!GpsTime::from_seconds(gps + 1).is_leap_second() && !GpsTime::from_seconds(gps - 1).is_leap_second());
+            assert!(
+                !GpsTime::from_seconds(gps + 1).is_leap_second() && !GpsTime::from_seconds(gps - 1).is_leap_second()
+            );
             assert_eq!(leap.to_utc().as_second(), *unix);
             assert_eq!(GpsTime::from_seconds(gps + 1).to_utc().as_second(), *unix);
             assert_eq!(GpsTime::from_seconds(gps - 1).to_utc().as_second(), unix - 1);
@@ -351,9 +403,24 @@ mod tests {
     }
 
     #[rstest]
-    #[case(Grid::Period(SignedDuration::from_hours(8)), "2024-01-31T09:00:00Z", "2024-01-31T08:00:00Z", "2024-01-31T16:00:00Z")]
-    #[case(Grid::Period(SignedDuration::from_hours(24)), "2024-01-31T00:00:00Z", "2024-01-31T00:00:00Z", "2024-02-01T00:00:00Z")]
-    #[case(Grid::Period(SignedDuration::from_hours(24)), "1969-12-31T23:59:59Z", "1969-12-31T00:00:00Z", "1970-01-01T00:00:00Z")]
+    #[case(
+        Grid::Period(SignedDuration::from_hours(8)),
+        "2024-01-31T09:00:00Z",
+        "2024-01-31T08:00:00Z",
+        "2024-01-31T16:00:00Z"
+    )]
+    #[case(
+        Grid::Period(SignedDuration::from_hours(24)),
+        "2024-01-31T00:00:00Z",
+        "2024-01-31T00:00:00Z",
+        "2024-02-01T00:00:00Z"
+    )]
+    #[case(
+        Grid::Period(SignedDuration::from_hours(24)),
+        "1969-12-31T23:59:59Z",
+        "1969-12-31T00:00:00Z",
+        "1970-01-01T00:00:00Z"
+    )]
     // 899164800 GPS is 14 seconds before midnight.
     #[case(Grid::Gps(3600), "2008-07-04T00:00:00Z", "2008-07-03T23:59:46Z", "2008-07-04T00:59:46Z")]
     fn cells_hold_their_instant(#[case] grid: Grid, #[case] inside: &str, #[case] start: &str, #[case] end: &str) {
@@ -376,7 +443,14 @@ mod tests {
     #[test]
     fn grids_without_length_or_at_the_edge_of_time_end() {
         let all = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
-        for grid in [Grid::Period(SignedDuration::ZERO), Grid::Period(SignedDuration::MAX), Grid::Gps(0), Grid::Gps(i64::MAX), Grid::Gps(-5), Grid::Period(SignedDuration::MIN)] {
+        for grid in [
+            Grid::Period(SignedDuration::ZERO),
+            Grid::Period(SignedDuration::MAX),
+            Grid::Gps(0),
+            Grid::Gps(i64::MAX),
+            Grid::Gps(-5),
+            Grid::Period(SignedDuration::MIN),
+        ] {
             assert!(grid.cells_overlapping(all, 10).len() <= 10);
             let edge = TimeRange::new(Timestamp::MAX, Timestamp::MAX);
             assert_eq!(grid.cells_overlapping(edge, 10).len(), 1);

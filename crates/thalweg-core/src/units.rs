@@ -109,13 +109,20 @@ pub fn parse_duration(text: &str) -> Result<SignedDuration, UnitError> {
         if unit.is_empty() {
             let first = trimmed.bytes().all(|b| b.is_ascii_digit() || b == b'.');
             return Err(if first {
-                UnitError::new(text, "a bare number has no unit", format!("write `{trimmed}s` for seconds, `{trimmed}m` for minutes, `{trimmed}h` for hours"))
+                UnitError::new(
+                    text,
+                    "a bare number has no unit",
+                    format!("write `{trimmed}s` for seconds, `{trimmed}m` for minutes, `{trimmed}h` for hours"),
+                )
             } else {
                 error("the last number has no unit")
             });
         }
         let scale = nanos_of_unit(unit).ok_or_else(|| error(&format!("`{unit}` is no unit of time")))?;
-        nanos = number.times(scale).and_then(|part| nanos.checked_add(part)).ok_or_else(|| error("the span is too long"))?;
+        nanos = number
+            .times(scale)
+            .and_then(|part| nanos.checked_add(part))
+            .ok_or_else(|| error("the span is too long"))?;
         rest = tail.trim_start();
     }
     duration_from_nanos(nanos).ok_or_else(|| error("the span is too long"))
@@ -158,7 +165,11 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let (number, rest) = take_number(trimmed).ok_or_else(|| error("a size is expected"))?;
     let unit = rest.trim_start();
     if unit.is_empty() {
-        return Err(UnitError::new(text, "a bare number has no unit", format!("write `{trimmed} B` for bytes, `{trimmed} MB`, `{trimmed} GiB` …")));
+        return Err(UnitError::new(
+            text,
+            "a bare number has no unit",
+            format!("write `{trimmed} B` for bytes, `{trimmed} MB`, `{trimmed} GiB` …"),
+        ));
     }
     let scale = bytes_of_unit(unit).ok_or_else(|| error(&format!("`{unit}` is no unit of size")))?;
     number.times(scale).and_then(|bytes| u64::try_from(bytes).ok()).ok_or_else(|| error("the size is too large"))
@@ -194,11 +205,20 @@ impl Threshold {
     /// # Errors
     /// As [`parse_percent`] and [`parse_size`].
     pub fn parse(text: &str) -> Result<Self, UnitError> {
-        if text.trim_end().ends_with('%') { parse_percent(text).map(Self::Percent) } else { parse_size(text).map(Self::Bytes) }
+        if text.trim_end().ends_with('%') {
+            parse_percent(text).map(Self::Percent)
+        } else {
+            parse_size(text).map(Self::Bytes)
+        }
     }
 
     /// Returns the threshold in bytes of a place that holds `total` bytes.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of a size needs no last byte, and `as` saturates")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of a size needs no last byte, and `as` saturates"
+    )]
     pub fn bytes_of(&self, total: u64) -> u64 {
         match *self {
             Self::Bytes(bytes) => bytes,
@@ -302,7 +322,11 @@ pub fn parse_count_rate(text: &str) -> Result<CountRate, UnitError> {
     let (count, per) = text.split_once('/').ok_or_else(|| error("a count per time is expected"))?;
     let count = count.trim().parse::<u64>().map_err(|_| error("the count is no whole number"))?;
     let per = per.trim();
-    let per = if per.starts_with(|c: char| c.is_ascii_digit()) { parse_duration(per)? } else { parse_duration(&format!("1{per}"))? };
+    let per = if per.starts_with(|c: char| c.is_ascii_digit()) {
+        parse_duration(per)?
+    } else {
+        parse_duration(&format!("1{per}"))?
+    };
     if count == 0 || per.is_zero() { Err(error("neither half may be zero")) } else { Ok(CountRate { count, per }) }
 }
 
@@ -316,7 +340,11 @@ pub fn parse_duration_range(text: &str) -> Result<(SignedDuration, SignedDuratio
     };
     let (low, high) = (parse_duration(low)?, parse_duration(high)?);
     if low > high {
-        return Err(UnitError::new(text, "the range ends before it starts", "write the shorter span first: `30s..10m`"));
+        return Err(UnitError::new(
+            text,
+            "the range ends before it starts",
+            "write the shorter span first: `30s..10m`",
+        ));
     }
     Ok((low, high))
 }

@@ -32,7 +32,8 @@ impl Classifier {
                 .collect();
             // What takes the rest comes last; otherwise the order of names decides, so that it is always the same.
             patterns.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-            by_station.insert(station.clone(), patterns.into_iter().map(|(_, name, pattern)| (name, pattern)).collect());
+            by_station
+                .insert(station.clone(), patterns.into_iter().map(|(_, name, pattern)| (name, pattern)).collect());
         }
         let put = flow.steps.values().filter_map(|step| step.on_bad.put.clone());
         let aside = put.chain([QUARANTINE.to_owned()]).map(|folder| folder.trim_end_matches('/').to_owned()).collect();
@@ -71,7 +72,13 @@ impl Classifier {
     }
 
     /// Returns the product of a path and the fields of its name.
-    pub(crate) fn product<'a>(&self, flow: &'a Flow, station: &str, path: &RelPath, folder: bool) -> Option<(&'a Product, Fields)> {
+    pub(crate) fn product<'a>(
+        &self,
+        flow: &'a Flow,
+        station: &str,
+        path: &RelPath,
+        folder: bool,
+    ) -> Option<(&'a Product, Fields)> {
         if self.is_aside(path) {
             return None;
         }
@@ -88,7 +95,12 @@ impl Classifier {
 }
 
 /// Returns what the ledger records of a file with these fields; coverage from the name unless the content gave one.
-pub(crate) fn identity(product: &Product, fields: Fields, coverage: Option<thalweg_core::TimeRange>, now: Timestamp) -> Identity {
+pub(crate) fn identity(
+    product: &Product,
+    fields: Fields,
+    coverage: Option<thalweg_core::TimeRange>,
+    now: Timestamp,
+) -> Identity {
     let coverage = coverage.or_else(|| coverage_of(product, &fields, None));
     Identity {
         product: product.name.clone(),

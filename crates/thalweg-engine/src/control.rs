@@ -43,7 +43,8 @@ pub(crate) fn listen(setup: &Setup, inbox: &Inbox) -> Result<(), EngineError> {
     let path = socket_path(setup);
     // The lock is ours, so a socket that is there is a dead one.
     let _ = std::fs::remove_file(&path);
-    let listener = through_folder(setup, |path| UnixListener::bind(path)).map_err(|source| EngineError::State { path: path.clone(), source })?;
+    let listener = through_folder(setup, |path| UnixListener::bind(path))
+        .map_err(|source| EngineError::State { path: path.clone(), source })?;
     let inbox = inbox.clone();
     let serve = move || {
         for stream in listener.incoming() {
@@ -94,7 +95,11 @@ fn answer(stream: UnixStream, inbox: &Inbox) {
 }
 
 /// Hands a request to the engine that runs, if one does.
-pub(crate) fn ask(setup: &Setup, request: &Request, report: &mut dyn FnMut(&Event)) -> Result<Option<Outcome>, EngineError> {
+pub(crate) fn ask(
+    setup: &Setup,
+    request: &Request,
+    report: &mut dyn FnMut(&Event),
+) -> Result<Option<Outcome>, EngineError> {
     let Ok(mut stream) = through_folder(setup, |path| UnixStream::connect(path)) else { return Ok(None) };
     let broken = |error: &dyn std::fmt::Display| EngineError::Control { what: error.to_string() };
     let mut text = serde_json::to_vec(request).map_err(|error| broken(&error))?;

@@ -68,7 +68,9 @@ impl EngineError {
             Self::Ledger(error) => error.help(),
             Self::State { .. } => Some("check the rights of that folder and the space left".into()),
             Self::Control { .. } => Some("`thalweg status` shows if it still runs".into()),
-            Self::Overlap { .. } => Some("give each station a root of its own: copies in one folder are one copy".into()),
+            Self::Overlap { .. } => {
+                Some("give each station a root of its own: copies in one folder are one copy".into())
+            }
             Self::Unknown { .. } => None,
         }
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use thalweg_core::expr::{Expr, ExprEnv, Lookup, Name};
 use thalweg_core::{ContentHash, Fields, RelPath, TimeRange, Timestamp, Value, fields_text};
 use thalweg_flow::planner::{
-    Contribution, DoneRun, Evidence, FailedRun, Facts, FileFact, FileQuery, FileState, Hold, KeyId, LeftFile, Listing,
+    Contribution, DoneRun, Evidence, Facts, FailedRun, FileFact, FileQuery, FileState, Hold, KeyId, LeftFile, Listing,
     Origin, Round, UsedFile,
 };
 use thalweg_flow::{Compare, Flow};
@@ -119,7 +119,12 @@ impl LedgerFacts<'_> {
         let mut used: Vec<UsedFile> = inputs
             .into_iter()
             .filter_map(|input| {
-                Some(UsedFile { role: input.role, product: input.product, identity: input.fields_key, hash: input.content? })
+                Some(UsedFile {
+                    role: input.role,
+                    product: input.product,
+                    identity: input.fields_key,
+                    hash: input.content?,
+                })
             })
             .collect();
         used.sort();
@@ -146,7 +151,9 @@ impl Facts for LedgerFacts<'_> {
             None => {
                 let indexed = indexed_fields(self.flow, query.product);
                 match query.fields.iter().find(|(name, _)| indexed.contains(*name)) {
-                    Some((name, value)) => self.ask(self.reader.files_by_field(query.station, query.product, name, value)),
+                    Some((name, value)) => {
+                        self.ask(self.reader.files_by_field(query.station, query.product, name, value))
+                    }
                     None => self.all_of(query),
                 }
             }
@@ -161,7 +168,13 @@ impl Facts for LedgerFacts<'_> {
         self.ask(self.reader.file_at(station, path)).map(|row| file_fact(self.flow, row))
     }
 
-    fn newest_start(&self, station: &str, product: &str, series: &[(&str, &Value)], not_after: Timestamp) -> Option<Timestamp> {
+    fn newest_start(
+        &self,
+        station: &str,
+        product: &str,
+        series: &[(&str, &Value)],
+        not_after: Timestamp,
+    ) -> Option<Timestamp> {
         let definition = self.flow.products.get(product)?;
         let whole_series = definition.series().len() == series.len()
             && definition.series().iter().all(|name| series.iter().any(|(other, _)| name == other));
@@ -301,7 +314,12 @@ impl Facts for LedgerFacts<'_> {
         let span = TimeRange::new(start, Timestamp::MAX);
         step.makes.iter().any(|make| {
             step.at.iter().any(|at| {
-                let rows = self.ask(self.reader.files_overlapping(Some(at), &make.product, span, &[ledger::FileState::Present]));
+                let rows = self.ask(self.reader.files_overlapping(
+                    Some(at),
+                    &make.product,
+                    span,
+                    &[ledger::FileState::Present],
+                ));
                 rows.iter().any(|row| row.origin == ledger::Origin::Made)
             })
         })
@@ -324,7 +342,8 @@ impl Facts for LedgerFacts<'_> {
             for run in self.ask(self.reader.runs_using(&from_product, &identity)) {
                 // Only the last word of a key counts: what an earlier run left was replaced; and only what was made from
                 // this content, not from an earlier one of the same name.
-                let last = || self.ask(self.reader.last_done(&run.step, &run.key)).is_some_and(|last| last.id == run.id);
+                let last =
+                    || self.ask(self.reader.last_done(&run.step, &run.key)).is_some_and(|last| last.id == run.id);
                 let from_it = || {
                     self.ask(self.reader.run_inputs(run.id)).iter().any(|input| {
                         input.product == from_product && input.fields_key == identity && input.content == Some(hash)
@@ -359,7 +378,10 @@ impl Facts for LedgerFacts<'_> {
         }
         let definition = self.flow.stations.get(station)?;
         Some(match &definition.reach {
-            Some(reach) => format!("{station} is reached by {}, which nothing carries out: only stations of this host are worked on", reach.scheme),
+            Some(reach) => format!(
+                "{station} is reached by {}, which nothing carries out: only stations of this host are worked on",
+                reach.scheme
+            ),
             None => format!("{station} is not a station of this host (`--at`)"),
         })
     }
@@ -428,11 +450,8 @@ fn holds_key(hold: &HoldRow, key: &KeyId, driving: &[FileFact]) -> bool {
     let Some(text) = &hold.where_text else { return true };
     match Expr::parse(text) {
         Ok(expr) => {
-            let fields: Fields = driving
-                .iter()
-                .flat_map(|file| file.fields.clone())
-                .chain(key.fields.clone())
-                .collect();
+            let fields: Fields =
+                driving.iter().flat_map(|file| file.fields.clone()).chain(key.fields.clone()).collect();
             expr.eval(&FieldNames(&fields)).is_ok_and(|verdict| verdict.holds)
         }
         Err(_) => false,

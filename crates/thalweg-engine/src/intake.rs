@@ -91,7 +91,10 @@ fn serve(setup: &Setup, flow: &Flow, places: &Places, tell: &Inbox, waiting: &Mu
 
 fn one(setup: &Setup, flow: &Flow, places: &Places, take: &Take) -> Outcome {
     let (Some(store), Some(product)) = (places.store(&take.station), flow.products.get(&take.product)) else {
-        return Outcome::Failed(Failure::new(ErrorClass::Config, "the flow does not name its station or product any more"));
+        return Outcome::Failed(Failure::new(
+            ErrorClass::Config,
+            "the flow does not name its station or product any more",
+        ));
     };
     let hashed = match store.hash(&take.path, &mut |_| {}) {
         Ok(hashed) => hashed,
@@ -112,7 +115,10 @@ fn one(setup: &Setup, flow: &Flow, places: &Places, take: &Take) -> Outcome {
     };
     // The probe read it a second time.
     match store.stat(&take.path) {
-        Ok(Some(meta)) if meta.kind == hashed.meta.kind && (meta.kind == thalweg_store::Kind::Folder || meta.same_version(&hashed.meta)) => {
+        Ok(Some(meta))
+            if meta.kind == hashed.meta.kind
+                && (meta.kind == thalweg_store::Kind::Folder || meta.same_version(&hashed.meta)) =>
+        {
             Outcome::Took(Box::new(Took { hashed, told }))
         }
         Ok(Some(meta)) => Outcome::Changed(Some(meta)),

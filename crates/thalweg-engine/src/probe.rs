@@ -24,7 +24,8 @@ pub(crate) struct Told {
 
 /// Tells if a product's files have to be asked about.
 pub(crate) fn is_needed(product: &Product) -> bool {
-    product.format.is_some() && (product.covers_content || !product.reads.is_empty() || product.compare == Compare::Data)
+    product.format.is_some()
+        && (product.covers_content || !product.reads.is_empty() || product.compare == Compare::Data)
 }
 
 /// Asks the product's format about a file.
@@ -32,7 +33,10 @@ pub(crate) fn probe(setup: &Setup, product: &Product, path: &Path) -> Result<Tol
     let format = product.format.as_deref().unwrap_or_default();
     if !setup.formats.iter().any(|known| known == format) {
         let known = setup.formats.join(", ");
-        return Err(Failure::new(ErrorClass::Config, format!("nothing reads the format {format} of {} (known: {known})", product.name)));
+        return Err(Failure::new(
+            ErrorClass::Config,
+            format!("nothing reads the format {format} of {} (known: {known})", product.name),
+        ));
     }
     let folder = setup.state.join("probes");
     let config = |error: std::io::Error| Failure::new(ErrorClass::Transient, format!("{}: {error}", folder.display()));
@@ -42,7 +46,8 @@ pub(crate) fn probe(setup: &Setup, product: &Product, path: &Path) -> Result<Tol
     command.args = vec!["probe".into(), format.into(), path.into()];
     command.timeout = Some(TIMEOUT);
     command.log_limit = 4 << 20;
-    let failed = |error: &dyn std::error::Error| Failure::new(ErrorClass::Transient, crate::runner::publish::in_full(error));
+    let failed =
+        |error: &dyn std::error::Error| Failure::new(ErrorClass::Transient, crate::runner::publish::in_full(error));
     let child = Child::spawn(command).map_err(|error| failed(&error))?;
     let ended = child.wait(&std::sync::atomic::AtomicBool::new(false), &mut |_| {}).map_err(|error| failed(&error))?;
     let log = std::fs::read(own.path().join("log")).unwrap_or_default();
@@ -78,7 +83,9 @@ fn failure_of(reports: &[ReportLine], exit: Option<i32>, log: &[u8]) -> Failure 
 fn read(product: &Product, json: &Json) -> Told {
     let mut told = Told::default();
     let time = |name: &str| json.get("coverage")?.get(name)?.as_str()?.parse::<Timestamp>().ok();
-    if product.covers_content && let (Some(start), Some(end)) = (time("start"), time("end")) {
+    if product.covers_content
+        && let (Some(start), Some(end)) = (time("start"), time("end"))
+    {
         told.coverage = Some(TimeRange::new(start, end));
     }
     for (field, name) in &product.reads {

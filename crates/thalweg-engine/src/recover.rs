@@ -9,7 +9,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use thalweg_core::{ContentHash, RelPath, Timestamp};
 use thalweg_flow::planner::identity_of_file;
-use thalweg_ledger::{Contribution, FileState, InputRef, Ledger, Origin, Output, QuarantineRow, Reader, RunEnd, RunOutput, RunRow, RunState};
+use thalweg_ledger::{
+    Contribution, FileState, InputRef, Ledger, Origin, Output, QuarantineRow, Reader, RunEnd, RunOutput, RunRow,
+    RunState,
+};
 use thalweg_store::{Entry, Kind, Meta, OldContent, Publish, STAGING, Store};
 
 use crate::classify::{Classifier, QUARANTINE, identity};
@@ -21,7 +24,12 @@ use crate::{EngineError, Places, Setup, probe};
 const QUARANTINE_NAMES: u32 = 1000;
 
 /// Brings everything that an earlier engine left unfinished to an end.
-pub(crate) fn recover(setup: &Setup, classifier: &Classifier, ledger: &Ledger, places: &Places) -> Result<(), EngineError> {
+pub(crate) fn recover(
+    setup: &Setup,
+    classifier: &Classifier,
+    ledger: &Ledger,
+    places: &Places,
+) -> Result<(), EngineError> {
     let reader = ledger.reader()?;
     let now = setup.clock.now();
     let unfinished = reader.unfinished_runs()?;
@@ -113,8 +121,14 @@ impl Work<'_> {
             }
         }
         let (id, now, by) = (run.id, self.now, format!("step {}", run.step));
-        let journal: Vec<RunOutput> = outputs.into_iter().map(|output| RunOutput { published: true, ..output }).collect();
-        let end = RunEnd { state: RunState::Done, class: None, message: Some("finished after a restart".into()), ..lost(now) };
+        let journal: Vec<RunOutput> =
+            outputs.into_iter().map(|output| RunOutput { published: true, ..output }).collect();
+        let end = RunEnd {
+            state: RunState::Done,
+            class: None,
+            message: Some("finished after a restart".into()),
+            ..lost(now)
+        };
         let parts = if updates { self.parts(run, &rows)? } else { Vec::new() };
         self.ledger.write(move |tx| {
             // What did get its name is the flow's own, also if the rest did not: the next attempt may replace it.
@@ -147,7 +161,9 @@ impl Work<'_> {
             .run_inputs(run.id)?
             .into_iter()
             .filter(|input| input.role.is_empty())
-            .filter_map(|input| Some(InputRef { product: input.product, fields_key: input.fields_key, content: input.content? }))
+            .filter_map(|input| {
+                Some(InputRef { product: input.product, fields_key: input.fields_key, content: input.content? })
+            })
             .collect();
         let mut parts = Vec::new();
         for row in rows {
@@ -178,9 +194,15 @@ impl Work<'_> {
             rows.extend(row.map(|row| Output { origin: Origin::Delivered, ..row }));
         }
         let all = rows.len() == outputs.len();
-        let journal: Vec<RunOutput> = outputs.into_iter().map(|output| RunOutput { published: true, ..output }).collect();
+        let journal: Vec<RunOutput> =
+            outputs.into_iter().map(|output| RunOutput { published: true, ..output }).collect();
         let (id, now) = (run.id, self.now);
-        let end = RunEnd { state: RunState::Done, class: None, message: Some("finished after a restart".into()), ..lost(now) };
+        let end = RunEnd {
+            state: RunState::Done,
+            class: None,
+            message: Some("finished after a restart".into()),
+            ..lost(now)
+        };
         self.ledger.write(move |tx| {
             for row in &rows {
                 tx.put_output(row)?;
@@ -196,7 +218,13 @@ impl Work<'_> {
 
     // Finds an output under its final or its staging name; none if it is whole under neither, or if what stands at its
     // place is not the flow's own.
-    fn look(&self, store: &dyn Store, output: &RunOutput, moves: bool, updates: bool) -> Result<Option<Found>, EngineError> {
+    fn look(
+        &self,
+        store: &dyn Store,
+        output: &RunOutput,
+        moves: bool,
+        updates: bool,
+    ) -> Result<Option<Found>, EngineError> {
         if let Some(meta) = self.same(store, output, &output.path) {
             return Ok(Some(Found::Published(meta)));
         }
@@ -318,10 +346,13 @@ fn quarantine_again(setup: &Setup, ledger: &Ledger, reader: &Reader, places: &Pl
             None => None,
         };
         let folder = step.and_then(|step| step.on_bad.put.as_deref()).unwrap_or(QUARANTINE).trim_end_matches('/');
-        let Some(target) = aside(store.as_ref(), &row, &RelPath::from_text(folder).join(row.path.as_str())) else { continue };
+        let Some(target) = aside(store.as_ref(), &row, &RelPath::from_text(folder).join(row.path.as_str())) else {
+            continue;
+        };
         let report = RelPath::from_text(format!("{}.report.json", target.as_str()));
         if matches!(store.stat(&report), Ok(None)) {
-            let text = serde_json::json!({ "file": row.path, "message": row.message, "class": row.class, "at": row.at });
+            let text =
+                serde_json::json!({ "file": row.path, "message": row.message, "class": row.class, "at": row.at });
             // The report can be had from the ledger too; what cannot be written now is no reason to stop.
             let _ = store.write_atomically(&report, text.to_string().as_bytes());
         }
@@ -338,7 +369,8 @@ fn aside(store: &dyn Store, row: &QuarantineRow, target: &RelPath) -> Option<Rel
         match store.stat(&numbered).ok()? {
             // Something of an earlier time, or this one, moved before the end came.
             Some(_) if matches!(store.stat(&row.path), Ok(None)) => {
-                let same = row.content.is_none() || store.hash(&numbered, &mut |_| {}).is_ok_and(|found| Some(found.hash) == row.content);
+                let same = row.content.is_none()
+                    || store.hash(&numbered, &mut |_| {}).is_ok_and(|found| Some(found.hash) == row.content);
                 if same {
                     return Some(numbered);
                 }

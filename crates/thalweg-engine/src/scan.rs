@@ -92,11 +92,23 @@ pub(crate) fn scan(
     started: thalweg_core::Timestamp,
     tell: &Inbox,
 ) {
-    let mut scan = Scan { station, flow, classifier, store, tell, known: HashMap::new(), batch: Vec::new(), entries: 0, error: None };
-    let result = scan.known_files(reader, below).and_then(|()| scan.root_is_known(reader)).and_then(|()| scan.walk(below));
+    let mut scan = Scan {
+        station,
+        flow,
+        classifier,
+        store,
+        tell,
+        known: HashMap::new(),
+        batch: Vec::new(),
+        entries: 0,
+        error: None,
+    };
+    let result =
+        scan.known_files(reader, below).and_then(|()| scan.root_is_known(reader)).and_then(|()| scan.walk(below));
     let error = result.err().or(scan.error.take());
     scan.flush();
-    let missing = if error.is_none() { scan.known.drain().map(|(path, (id, _, _))| (id, path)).collect() } else { Vec::new() };
+    let missing =
+        if error.is_none() { scan.known.drain().map(|(path, (id, _, _))| (id, path)).collect() } else { Vec::new() };
     let whole = below.as_str().is_empty();
     let _ = tell.send(Message::Scanned {
         whole,
@@ -121,7 +133,9 @@ impl Scan<'_> {
         let files = reader.known_files(self.station).map_err(|error| error.to_string())?;
         for file in files {
             let file = file.map_err(|error| error.to_string())?;
-            let inside = below.as_str().is_empty() || file.path.as_str().starts_with(&format!("{}/", below.as_str())) || file.path == *below;
+            let inside = below.as_str().is_empty()
+                || file.path.as_str().starts_with(&format!("{}/", below.as_str()))
+                || file.path == *below;
             let expected = matches!(file.state, FileState::Settling | FileState::Present);
             if inside && expected {
                 let stat = Stat { size: file.size, mtime_ns: file.mtime_ns, ino: file.ino, ..Stat::default() };
@@ -202,7 +216,13 @@ impl Scan<'_> {
                         return;
                     }
                 }
-                self.batch.push(Seen { station: self.station.to_owned(), path, stat, folder, how: Sight::Listed { open: false } });
+                self.batch.push(Seen {
+                    station: self.station.to_owned(),
+                    path,
+                    stat,
+                    folder,
+                    how: Sight::Listed { open: false },
+                });
                 if self.batch.len() >= BATCH {
                     self.flush();
                 }
@@ -211,7 +231,9 @@ impl Scan<'_> {
                 // Files below it are not missing: nothing is known of them.
                 let prefix = format!("{}/", path.as_str());
                 self.known.retain(|known, _| !known.as_str().starts_with(&prefix) && *known != path);
-                self.error.get_or_insert_with(|| format!("{path} cannot be listed: {}", crate::runner::publish::in_full(&error)));
+                self.error.get_or_insert_with(|| {
+                    format!("{path} cannot be listed: {}", crate::runner::publish::in_full(&error))
+                });
             }
             Entry::Unsettled { path } => {
                 let prefix = if path.as_str().is_empty() { String::new() } else { format!("{}/", path.as_str()) };

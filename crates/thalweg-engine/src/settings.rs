@@ -22,7 +22,8 @@ pub fn settings_digests(setup: &Setup) -> BTreeMap<String, ContentHash> {
             add(&mut digests, &setup.base, template);
             continue;
         }
-        let folder = template.split('{').next().and_then(|start| start.rsplit_once('/')).map_or("", |(folder, _)| folder);
+        let folder =
+            template.split('{').next().and_then(|start| start.rsplit_once('/')).map_or("", |(folder, _)| folder);
         let Ok(entries) = std::fs::read_dir(setup.base.join(folder)) else { continue };
         for entry in entries.flatten() {
             let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };

@@ -66,7 +66,8 @@ impl Places {
                 let _ = std::fs::create_dir_all(&root);
             }
             // A root that is not there now is unavailable, and no reason not to work for the others.
-            let store = LocalStore::open(&root).unwrap_or_else(|_| LocalStore::open_as(&root, RootId { dev: 0, ino: 0 }));
+            let store =
+                LocalStore::open(&root).unwrap_or_else(|_| LocalStore::open_as(&root, RootId { dev: 0, ino: 0 }));
             stores.insert(station.name.clone(), (root, Arc::new(store)));
         }
         Self { stores }
@@ -91,7 +92,11 @@ impl Places {
                 } else {
                     continue;
                 };
-                return Err(EngineError::Overlap { one: (*other).to_owned(), other: name.to_owned(), what: what.to_owned() });
+                return Err(EngineError::Overlap {
+                    one: (*other).to_owned(),
+                    other: name.to_owned(),
+                    what: what.to_owned(),
+                });
             }
             seen.push((name, real, id));
         }

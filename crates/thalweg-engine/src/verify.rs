@@ -66,7 +66,8 @@ pub(crate) fn verify(
 
 // A fixed pseudo-random order of the files, cut at another place each day.
 fn is_in_sample(file: i64, day: i64, percent: f64) -> bool {
-    let mixed = (file ^ day.wrapping_mul(0x5851_F42D_4C95_7F2D)).wrapping_mul(0x2545_F491_4F6C_DD1D).unsigned_abs() >> 40;
+    let mixed =
+        (file ^ day.wrapping_mul(0x5851_F42D_4C95_7F2D)).wrapping_mul(0x2545_F491_4F6C_DD1D).unsigned_abs() >> 40;
     let share = f64::from(u32::try_from(mixed % 1_000_000).unwrap_or(0)) / 10_000.0;
     share < percent
 }

@@ -34,7 +34,10 @@ fn main() {
             }
             let each = begun.elapsed() / ARRIVALS;
             let (calls, rows) = (million.calls.get() / 100, million.rows.get() / 100);
-            println!("{name}, {product}: {each:?} an arrival; {} keys, {calls} questions, {rows} files each", keys / ARRIVALS);
+            println!(
+                "{name}, {product}: {each:?} an arrival; {} keys, {calls} questions, {rows} files each",
+                keys / ARRIVALS
+            );
         }
     }
 }

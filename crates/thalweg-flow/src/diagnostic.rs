@@ -81,7 +81,11 @@ impl Problem {
         if !colour {
             handler = handler.without_syntax_highlighting();
         }
-        let shown = Shown { problem: self, source: NamedSource::new(&source.name, source.text.clone()), length: source.text.len() };
+        let shown = Shown {
+            problem: self,
+            source: NamedSource::new(&source.name, source.text.clone()),
+            length: source.text.len(),
+        };
         let mut text = String::new();
         if handler.render_report(&mut text, &shown).is_err() {
             // Only the formatter's own refusal leads here; the message must not be lost with it.

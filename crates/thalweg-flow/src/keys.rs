@@ -78,9 +78,21 @@ pub(crate) static FLOW: Section = Section {
     name: "a flow file",
     keys: &[
         key("flow", Shape::Text, "Name of the flow. Default: the file's name without its ending."),
-        key("params", Shape::Map(&Shape::Any(&[Shape::Value, Shape::Table(&PARAM)])), "Parameters, used as `$name`; overridden by THALWEG_PARAM_NAME in the environment and, above that, by `--set name=value`."),
-        key("tables", Shape::Map(&Shape::Map(&Shape::Value)), "Lookup tables by range (\"815000000..875000000\" = \"S5\"), used as `{table(field)}` in patterns."),
-        key("stations", Shape::Map(&Shape::Table(&STATION)), "Places that hold files. A name such as \"{dsm}\" with `each` makes a family of stations."),
+        key(
+            "params",
+            Shape::Map(&Shape::Any(&[Shape::Value, Shape::Table(&PARAM)])),
+            "Parameters, used as `$name`; overridden by THALWEG_PARAM_NAME in the environment and, above that, by `--set name=value`.",
+        ),
+        key(
+            "tables",
+            Shape::Map(&Shape::Map(&Shape::Value)),
+            "Lookup tables by range (\"815000000..875000000\" = \"S5\"), used as `{table(field)}` in patterns.",
+        ),
+        key(
+            "stations",
+            Shape::Map(&Shape::Table(&STATION)),
+            "Places that hold files. A name such as \"{dsm}\" with `each` makes a family of stations.",
+        ),
         key("products", Shape::Map(&Shape::Table(&PRODUCT)), "Families of files."),
         key("steps", Shape::Map(&Shape::Table(&STEP)), "What is done with files, where and when."),
         key("keeps", Shape::Map(&Shape::Table(&KEEP)), "What may be deleted, when, and under which conditions."),
@@ -102,17 +114,29 @@ pub(crate) static STATION: Section = Section {
     name: "a station",
     keys: &[
         must("root", Shape::Text, "The folder that all paths of the station are relative to."),
-        key("reach", Shape::Text, "How others reach it: ssh://USER@HOST, rsync://, s3://, https://. Left out: a folder of the host that runs the flow."),
+        key(
+            "reach",
+            Shape::Text,
+            "How others reach it: ssh://USER@HOST, rsync://, s3://, https://. Left out: a folder of the host that runs the flow.",
+        ),
         key("link", Shape::Table(&LINK), "Limits of the link to it."),
         key("volume", Shape::Text, "Label of the removable volume that `root` lies on; its absence is no error."),
         key("domain", Shape::Text, "Failure domain: copies count once in each. Default: the station's name."),
-        key("dropbox", Shape::Boolean, "Its owner takes files away: gone from here means delivered, not lost. Default: false."),
+        key(
+            "dropbox",
+            Shape::Boolean,
+            "Its owner takes files away: gone from here means delivered, not lost. Default: false.",
+        ),
         key("scratch", Shape::Boolean, "Others clean it: what lies here never satisfies a keep. Default: false."),
         key("read_only", Shape::Boolean, "Files here are never changed, moved or deleted by the flow. Default: false."),
         key("rescan", Shape::Duration, "How often the whole tree is listed, besides events. Default: 15m."),
         key("reserve", Shape::Threshold, "Free space that steps leave untouched."),
         key("by", Shape::Text, "The live station that sends to and fetches from this one."),
-        key("each", Shape::Map(&Shape::Value), "For a family: the values of each field in its name; one station for each."),
+        key(
+            "each",
+            Shape::Map(&Shape::Value),
+            "For a family: the values of each field in its name; one station for each.",
+        ),
     ],
 };
 
@@ -120,8 +144,16 @@ pub(crate) static LINK: Section = Section {
     name: "a link",
     keys: &[
         key("limit", Shape::Rate, "Bytes a second. Default: unlimited."),
-        key("zone", Shape::Text, "Time zone in which `hours` are meant, e.g. America/Regina or UTC. Needed with `hours`."),
-        key("hours", Shape::Map(&Shape::Rate), "Hours of the day with a limit of their own: { \"00:00-06:00\" = \"unlimited\" }."),
+        key(
+            "zone",
+            Shape::Text,
+            "Time zone in which `hours` are meant, e.g. America/Regina or UTC. Needed with `hours`.",
+        ),
+        key(
+            "hours",
+            Shape::Map(&Shape::Rate),
+            "Hours of the day with a limit of their own: { \"00:00-06:00\" = \"unlimited\" }.",
+        ),
         key("connections", Shape::CountRate, "New connections per time: 40/min."),
     ],
 };
@@ -133,16 +165,28 @@ pub(crate) static PRODUCT: Section = Section {
         key("path_at", Shape::Map(&Shape::Pattern), "Other patterns, by station."),
         key("format", Shape::Text, "The format whose probe reads coverage and fields: borealis, dmap, gwf, nidas …"),
         key("span", Shape::Text, "How long a file covers from its start: \"2h\", or \"{dur}s\" from a field."),
-        key("until", Shape::Word(&["next"]), "\"next\": coverage ends where the next file of the group starts, at most `span` later."),
+        key(
+            "until",
+            Shape::Word(&["next"]),
+            "\"next\": coverage ends where the next file of the group starts, at most `span` later.",
+        ),
         key("group", NAMES, "Fields that tell apart the series in which files follow each other."),
         key("covers", Shape::Word(&["content"]), "\"content\": coverage is read from the file by its format's probe."),
         key("reads", Shape::Map(&Shape::Text), "Fields read from the content: { cpid = \"cp\" }."),
-        key("ready", Shape::Any(&[Shape::OneOrMany(&Shape::Word(&["closed", "renamed", "unopened"])), Shape::Table(&READY)]), "When a file that something else writes is complete. Default: closed."),
+        key(
+            "ready",
+            Shape::Any(&[Shape::OneOrMany(&Shape::Word(&["closed", "renamed", "unopened"])), Shape::Table(&READY)]),
+            "When a file that something else writes is complete. Default: closed.",
+        ),
         key("require", Shape::Condition, "What a sound file fulfils; others are quarantined."),
         key("ahead", Shape::Duration, "A start further in the future than this is suspect. Default: 1d."),
         key("version", Shape::Text, "The field that orders files otherwise equal."),
         key("labels", NAMES, "Fields that do not distinguish files."),
-        key("compare", Shape::Word(&["bytes", "data"]), "What decides that a content has changed: its bytes, or the format's digest of the data. Default: bytes."),
+        key(
+            "compare",
+            Shape::Word(&["bytes", "data"]),
+            "What decides that a content has changed: its bytes, or the format's digest of the data. Default: bytes.",
+        ),
         key("otherwise", Shape::Boolean, "Takes what no other product matches. Default: false."),
         key("temporary", NAMES, "Further name patterns (globs) of temporary files, never taken."),
         key("was", Shape::Text, "Former name, whose history the product continues."),
@@ -156,7 +200,11 @@ pub(crate) static READY: Section = Section {
         key("quiet", Shape::Duration, "Size and modification time unchanged for so long."),
         key("renamed", Shape::Boolean, "Taken only when moved onto its name. Default: false."),
         key("marker", Shape::Text, "A companion that must exist: {file}.done."),
-        key("not_newest", NAMES, "Held while its start is the newest of its group; the fields of the group, [] for all files."),
+        key(
+            "not_newest",
+            NAMES,
+            "Held while its start is the newest of its group; the fields of the group, [] for all files.",
+        ),
         key("unopened", Shape::Boolean, "No process has it open for writing. Default: false."),
         key("event", Shape::Text, "A named event must have been recorded for it."),
         key("age", Shape::Duration, "At least so old by arrival."),
@@ -168,29 +216,65 @@ pub(crate) static STEP: Section = Section {
     name: "a step",
     keys: &[
         must("at", Shape::Text, "The station (or family) where it runs."),
-        key("takes", TEXTS, "Driving products: their files make its keys. Left out: the moments of `when` are its keys."),
+        key(
+            "takes",
+            TEXTS,
+            "Driving products: their files make its keys. Left out: the moments of `when` are its keys.",
+        ),
         key("from", TEXTS, "Stations where the driving files are, when not at `at`."),
         key("with", Shape::Map(&Shape::Table(&WITH)), "Inputs that are looked up, by role."),
-        key("per", Shape::Any(&[Shape::Text, Shape::Map(&Shape::Integer(1)), Shape::List(&Shape::Any(&[Shape::Text, Shape::Map(&Shape::Integer(1))]))]), "What one task is about: \"8h\", \"1d\", { gps = 3600 }, a field, or a list of fields with at most one grid. Default: one driving file."),
-        key("by", Shape::Word(&["start", "overlap"]), "Which cells a driving file belongs to: those it overlaps, or the one it starts in. Default: overlap."),
+        key(
+            "per",
+            Shape::Any(&[
+                Shape::Text,
+                Shape::Map(&Shape::Integer(1)),
+                Shape::List(&Shape::Any(&[Shape::Text, Shape::Map(&Shape::Integer(1))])),
+            ]),
+            "What one task is about: \"8h\", \"1d\", { gps = 3600 }, a field, or a list of fields with at most one grid. Default: one driving file.",
+        ),
+        key(
+            "by",
+            Shape::Word(&["start", "overlap"]),
+            "Which cells a driving file belongs to: those it overlaps, or the one it starts in. Default: overlap.",
+        ),
         key("each", Shape::Map(&Shape::Value), "Multiplies keys: one for each of these values."),
-        key("complete", Shape::Any(&[Shape::Word(&["any", "covered"]), Shape::Table(&COMPLETE)]), "When a cell is complete. Default: any (act on what is there, again when more comes)."),
+        key(
+            "complete",
+            Shape::Any(&[Shape::Word(&["any", "covered"]), Shape::Table(&COMPLETE)]),
+            "When a cell is complete. Default: any (act on what is there, again when more comes).",
+        ),
         key("if", Shape::Condition, "Keys for which it does not hold are left out."),
         key("makes", Shape::OneOrMany(&Shape::Any(&[Shape::Text, Shape::Table(&MAKE)])), "The products it makes."),
-        must("does", Shape::Any(&[Shape::Text, Shape::Table(&RUN)]), "send, fetch, copy, move, link, a subcommand with placeholders, or { run = [\"program\", …] }."),
+        must(
+            "does",
+            Shape::Any(&[Shape::Text, Shape::Table(&RUN)]),
+            "send, fetch, copy, move, link, a subcommand with placeholders, or { run = [\"program\", …] }.",
+        ),
         key("to", TEXTS, "Stations that a send, copy, move or link goes to, all of them."),
         key("flag", Shape::Text, "A file put at each `to` after a round."),
         key("follow", Shape::Word(&["append"]), "\"append\": files that still grow are followed."),
         key("delete_extra", Shape::Table(&DELETE_EXTRA), "A send also removes at its target what a rule removed here."),
-        key("when", Shape::Any(&[Shape::Word(&["arrives", "asked"]), Shape::Table(&WHEN)]), "When ready keys may start. Default: arrives."),
-        key("order", Shape::Word(&["oldest_first", "newest_first"]), "Which ready key goes first. Default: oldest_first."),
+        key(
+            "when",
+            Shape::Any(&[Shape::Word(&["arrives", "asked"]), Shape::Table(&WHEN)]),
+            "When ready keys may start. Default: arrives.",
+        ),
+        key(
+            "order",
+            Shape::Word(&["oldest_first", "newest_first"]),
+            "Which ready key goes first. Default: oldest_first.",
+        ),
         key("window", Shape::Duration, "Keys older than this are not taken by themselves."),
         key("skip_back", Shape::Duration, "How far beyond `window` to look while nothing was made yet."),
         key("give_up", Shape::Duration, "How long a gap is looked for. Default: 30d."),
         key("priority", Shape::Integer(i64::MIN), "Greater goes first. Default: 0."),
         key("parallel", Shape::Integer(1), "At most so many tasks of the step at once."),
         key("batch", Shape::Integer(1), "Keys in one run. Default: 1."),
-        key("one_at_a_time", Shape::Any(&[Shape::Boolean, Shape::OneOrMany(&Shape::Text)]), "One task at a time for each value of these fields; true: for the whole step."),
+        key(
+            "one_at_a_time",
+            Shape::Any(&[Shape::Boolean, Shape::OneOrMany(&Shape::Text)]),
+            "One task at a time for each value of these fields; true: for the whole step.",
+        ),
         key("exclusive", Shape::Text, "A named lock, shared by all steps that name it."),
         key("timeout", Shape::Duration, "A run longer than this is ended. Default: 6h."),
         key("memory", Shape::Size, "Memory limit of a run."),
@@ -213,10 +297,26 @@ pub(crate) static WITH: Section = Section {
     keys: &[
         key("product", Shape::Text, "The product that is looked up."),
         key("from", TEXTS, "Stations where it is looked for. Default: the step's own."),
-        key("match", Shape::Any(&[Shape::Word(&["overlap", "newest"]), NAMES, Shape::Map(&Shape::Condition)]), "Which of its files belong to a key: fields that are equal, { field = \"expression\" }, \"overlap\" or \"newest\". Default: overlap."),
-        key("wait", Shape::Any(&[Shape::Word(&["forever"]), Shape::Duration]), "How long it is waited for from the driving input's arrival. Default: forever; for newest: 0s."),
-        key("late", Shape::Word(&["upgrade", "ignore"]), "What happens when it comes later: made again, or only recorded. Default: upgrade; for newest and file: ignore."),
-        key("file", Shape::Text, "Instead of a product: a settings file beside the flow file, a template over the key's fields."),
+        key(
+            "match",
+            Shape::Any(&[Shape::Word(&["overlap", "newest"]), NAMES, Shape::Map(&Shape::Condition)]),
+            "Which of its files belong to a key: fields that are equal, { field = \"expression\" }, \"overlap\" or \"newest\". Default: overlap.",
+        ),
+        key(
+            "wait",
+            Shape::Any(&[Shape::Word(&["forever"]), Shape::Duration]),
+            "How long it is waited for from the driving input's arrival. Default: forever; for newest: 0s.",
+        ),
+        key(
+            "late",
+            Shape::Word(&["upgrade", "ignore"]),
+            "What happens when it comes later: made again, or only recorded. Default: upgrade; for newest and file: ignore.",
+        ),
+        key(
+            "file",
+            Shape::Text,
+            "Instead of a product: a settings file beside the flow file, a template over the key's fields.",
+        ),
     ],
 };
 
@@ -225,7 +325,11 @@ pub(crate) static COMPLETE: Section = Section {
     keys: &[
         must("each", Shape::Map(&Shape::Value), "A file for each of these values: { dsm = \"$dsms\" }."),
         key("covered_past_end", Shape::Boolean, "Each series must reach past the cell's end. Default: false."),
-        key("or_after", Shape::Duration, "Act anyhow, so long after the later of the cell's end and its newest arrival."),
+        key(
+            "or_after",
+            Shape::Duration,
+            "Act anyhow, so long after the later of the cell's end and its newest arrival.",
+        ),
     ],
 };
 
@@ -240,7 +344,11 @@ pub(crate) static MAKE: Section = Section {
 
 pub(crate) static RUN: Section = Section {
     name: "a command",
-    keys: &[must("run", Shape::List(&Shape::Text), "The program and its arguments, with placeholders; never a shell line.")],
+    keys: &[must(
+        "run",
+        Shape::List(&Shape::Text),
+        "The program and its arguments, with placeholders; never a shell line.",
+    )],
 };
 
 pub(crate) static WHEN: Section = Section {
@@ -251,7 +359,11 @@ pub(crate) static WHEN: Section = Section {
         key("retry", Shape::Duration, "The next moment after a failure."),
         key("cron", Shape::Text, "Five fields: minute, hour, day, month, day of the week."),
         key("zone", Shape::Text, "Time zone of `cron`. Default: UTC."),
-        key("flag", Shape::Text, "A path pattern: each appearance of such a file counts, and it is removed after the round."),
+        key(
+            "flag",
+            Shape::Text,
+            "A path pattern: each appearance of such a file counts, and it is removed after the round.",
+        ),
     ],
 };
 
@@ -288,7 +400,11 @@ pub(crate) static KEEP: Section = Section {
         must("delete", Shape::Any(&[Shape::Word(&["at_once"]), Shape::Table(&DELETE)]), "When it deletes."),
         key("min_age", Shape::Duration, "Never younger than this, by arrival. Default: 0s."),
         key("keep_newest", Shape::Table(&KEEP_NEWEST), "The newest files that stay."),
-        key("only_if", Shape::OneOrMany(&Shape::Condition), "All must hold: `receipted at STATION`, `PRODUCT receipted at STATION`, `2 copies elsewhere`, `step STEP done`."),
+        key(
+            "only_if",
+            Shape::OneOrMany(&Shape::Condition),
+            "All must hold: `receipted at STATION`, `PRODUCT receipted at STATION`, `2 copies elsewhere`, `step STEP done`.",
+        ),
         key("if", Shape::Condition, "Files for which it does not hold are no concern of this rule."),
     ],
 };
@@ -363,7 +479,26 @@ pub(crate) static SERVE: Section = Section {
 /// Returns every section with the path under which the schema defines it.
 pub(crate) fn sections() -> Vec<&'static Section> {
     vec![
-        &FLOW, &PARAM, &STATION, &LINK, &PRODUCT, &READY, &STEP, &WITH, &COMPLETE, &MAKE, &RUN, &WHEN, &RETRY, &ON_BAD,
-        &DELETE_EXTRA, &KEEP, &DELETE, &KEEP_NEWEST, &CHECK, &NOTIFY, &SERVE,
+        &FLOW,
+        &PARAM,
+        &STATION,
+        &LINK,
+        &PRODUCT,
+        &READY,
+        &STEP,
+        &WITH,
+        &COMPLETE,
+        &MAKE,
+        &RUN,
+        &WHEN,
+        &RETRY,
+        &ON_BAD,
+        &DELETE_EXTRA,
+        &KEEP,
+        &DELETE,
+        &KEEP_NEWEST,
+        &CHECK,
+        &NOTIFY,
+        &SERVE,
     ]
 }

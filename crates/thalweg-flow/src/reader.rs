@@ -38,7 +38,9 @@ impl Text {
     /// Returns the place of some bytes of the text; the whole value when it is written with escapes.
     pub(crate) fn part(&self, range: &Range<usize>) -> Range<usize> {
         match self.inner {
-            Some(inner) if range.start <= range.end && range.end <= self.value.len() => inner + range.start..inner + range.end,
+            Some(inner) if range.start <= range.end && range.end <= self.value.len() => {
+                inner + range.start..inner + range.end
+            }
             _ => self.span.clone(),
         }
     }
@@ -73,7 +75,11 @@ pub(crate) struct Entries<'a, 's> {
 impl<'a, 's> Entries<'a, 's> {
     /// Returns the value of a key.
     pub(crate) fn get(&self, name: &'static str) -> Option<&'a Val<'s>> {
-        debug_assert!(self.section.keys.iter().any(|key| key.name == name), "`{name}` is not listed for {}", self.section.name);
+        debug_assert!(
+            self.section.keys.iter().any(|key| key.name == name),
+            "`{name}` is not listed for {}",
+            self.section.name
+        );
         self.asked.borrow_mut().insert(name);
         self.table.get(name)
     }
@@ -140,7 +146,8 @@ impl<'s> Reader<'s> {
     pub(crate) fn problem(&mut self, problem: Problem) {
         if let Some(span) = &problem.span
             && !self.broken.is_empty()
-            && (matches!(problem.code, "missing-key") || self.broken.iter().any(|line| span.start < line.end && line.start < span.end.max(span.start + 1)))
+            && (matches!(problem.code, "missing-key")
+                || self.broken.iter().any(|line| span.start < line.end && line.start < span.end.max(span.start + 1)))
         {
             return;
         }
@@ -180,7 +187,12 @@ impl<'s> Reader<'s> {
     }
 
     /// Checks that a value is a table with no other keys than those of a section.
-    pub(crate) fn entries<'a>(&mut self, value: &'a Val<'s>, section: &'static Section, place: &str) -> Option<Entries<'a, 's>> {
+    pub(crate) fn entries<'a>(
+        &mut self,
+        value: &'a Val<'s>,
+        section: &'static Section,
+        place: &str,
+    ) -> Option<Entries<'a, 's>> {
         let Some(table) = value.get_ref().as_table() else {
             self.wrong_type(value, &format!("a table of the keys of {}", section.name), &example_table(section));
             return None;
@@ -190,7 +202,13 @@ impl<'s> Reader<'s> {
     }
 
     /// As [`Reader::entries`], for the table of the whole file too.
-    pub(crate) fn entries_of<'a>(&mut self, table: &'a DeTable<'s>, span: Range<usize>, section: &'static Section, place: &str) -> Entries<'a, 's> {
+    pub(crate) fn entries_of<'a>(
+        &mut self,
+        table: &'a DeTable<'s>,
+        span: Range<usize>,
+        section: &'static Section,
+        place: &str,
+    ) -> Entries<'a, 's> {
         for (key, _) in table {
             if !section.keys.iter().any(|known| known.name == key.get_ref()) {
                 self.unknown_key(key, section);
@@ -199,7 +217,11 @@ impl<'s> Reader<'s> {
         let known: Vec<&str> = section.keys.iter().map(|key| key.name).collect();
         for key in section.keys.iter().filter(|key| key.required) {
             // A misspelt key is one mistake, not two.
-            let misspelt = || table.iter().any(|(name, _)| !known.contains(&name.get_ref().as_ref()) && nearest(name.get_ref(), &known) == Some(key.name));
+            let misspelt = || {
+                table.iter().any(|(name, _)| {
+                    !known.contains(&name.get_ref().as_ref()) && nearest(name.get_ref(), &known) == Some(key.name)
+                })
+            };
             if !table.iter().any(|(name, _)| name.get_ref() == key.name) && !misspelt() {
                 self.problem(
                     Problem::error("missing-key", span.clone(), format!("`{}` is missing", key.name))
@@ -217,16 +239,25 @@ impl<'s> Reader<'s> {
         let elsewhere = || keys::sections().into_iter().find(|other| other.keys.iter().any(|key| key.name == name));
         let help = match (nearest(name, &known), elsewhere()) {
             (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, Some(other)) => format!("`{name}` is a key of {}; {} has {}", other.name, section.name, listed(&known)),
+            (None, Some(other)) => {
+                format!("`{name}` is a key of {}; {} has {}", other.name, section.name, listed(&known))
+            }
             (None, None) => format!("{} has {}", section.name, listed(&known)),
         };
         self.problem(
-            Problem::error("unknown-key", key.span(), format!("unknown key `{name}`")).label(format!("not a key of {}", section.name)).help(help),
+            Problem::error("unknown-key", key.span(), format!("unknown key `{name}`"))
+                .label(format!("not a key of {}", section.name))
+                .help(help),
         );
     }
 
     /// Reads the value of a key, if given, by `read`.
-    pub(crate) fn get<'a, T>(&mut self, entries: &Entries<'a, 's>, name: &'static str, read: impl FnOnce(&mut Self, &'a Val<'s>) -> Option<T>) -> Option<T> {
+    pub(crate) fn get<'a, T>(
+        &mut self,
+        entries: &Entries<'a, 's>,
+        name: &'static str,
+        read: impl FnOnce(&mut Self, &'a Val<'s>) -> Option<T>,
+    ) -> Option<T> {
         let value = entries.get(name)?;
         let before = std::mem::replace(&mut self.key, name.to_owned());
         let read = read(self, value);
@@ -267,8 +298,11 @@ impl<'s> Reader<'s> {
     pub(crate) fn wrong_type(&mut self, value: &Val<'s>, expected: &str, help: &str) {
         let found = type_name(value.get_ref());
         let key = self.key.clone();
-        let message = if key.is_empty() { format!("{expected} is expected here") } else { format!("`{key}` takes {expected}") };
-        self.problem(Problem::error("wrong-type", value.span(), message).label(format!("this is {found}")).help(help.to_owned()));
+        let message =
+            if key.is_empty() { format!("{expected} is expected here") } else { format!("`{key}` takes {expected}") };
+        self.problem(
+            Problem::error("wrong-type", value.span(), message).label(format!("this is {found}")).help(help.to_owned()),
+        );
     }
 
     /// Reads a text; `"$name"` alone stands for the parameter's value.
@@ -292,7 +326,8 @@ impl<'s> Reader<'s> {
         let raw = self.source.text.get(span.clone()).unwrap_or_default();
         let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") { 3 } else { 1 };
         // A newline right after opening triple quotes is not part of the text.
-        let skip = if quotes == 3 { raw[3..].bytes().take_while(|b| matches!(b, b'\r' | b'\n')).count().min(2) } else { 0 };
+        let skip =
+            if quotes == 3 { raw[3..].bytes().take_while(|b| matches!(b, b'\r' | b'\n')).count().min(2) } else { 0 };
         let inner = [quotes + skip, quotes].into_iter().find(|start| raw.get(*start..start + text.len()) == Some(text));
         Some(Text { value: text.to_owned(), inner: inner.map(|inner| span.start + inner), span })
     }
@@ -305,9 +340,13 @@ impl<'s> Reader<'s> {
         match self.param(&name, &text.span)? {
             Value::List(_) => {
                 self.problem(
-                    Problem::error("wrong-type", text.span.clone(), format!("`${name}` is a list and one value is wanted here"))
-                        .label("a list")
-                        .help(format!("give `{name}` under [params] a single value, or use another parameter")),
+                    Problem::error(
+                        "wrong-type",
+                        text.span.clone(),
+                        format!("`${name}` is a list and one value is wanted here"),
+                    )
+                    .label("a list")
+                    .help(format!("give `{name}` under [params] a single value, or use another parameter")),
                 );
                 None
             }
@@ -324,7 +363,9 @@ impl<'s> Reader<'s> {
         if !self.param_names.contains(name) {
             let known: Vec<&str> = self.param_names.iter().map(String::as_str).collect();
             let help = unknown_help(name, &known, "parameter", "[params]");
-            let problem = Problem::error("unknown-parameter", span.clone(), format!("there is no parameter `{name}`")).label("not under [params]").help(help);
+            let problem = Problem::error("unknown-parameter", span.clone(), format!("there is no parameter `{name}`"))
+                .label("not under [params]")
+                .help(help);
             self.problem(problem);
         }
         None
@@ -403,7 +444,9 @@ impl<'s> Reader<'s> {
             Some(number) => {
                 let key = self.key.clone();
                 self.problem(
-                    Problem::error("out-of-range", value.span(), format!("`{key}` is at least {least}, not {number}")).label("too small").help(format!("write {least} or more")),
+                    Problem::error("out-of-range", value.span(), format!("`{key}` is at least {least}, not {number}"))
+                        .label("too small")
+                        .help(format!("write {least} or more")),
                 );
                 None
             }
@@ -414,7 +457,13 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn quantity<T>(&mut self, value: &Val<'s>, what: &str, example: &str, parse: impl FnOnce(&str) -> Result<T, UnitError>) -> Option<T> {
+    fn quantity<T>(
+        &mut self,
+        value: &Val<'s>,
+        what: &str,
+        example: &str,
+        parse: impl FnOnce(&str) -> Result<T, UnitError>,
+    ) -> Option<T> {
         match value.get_ref() {
             DeValue::Integer(_) | DeValue::Float(_) => {
                 let raw = self.source.text.get(value.span()).unwrap_or_default().trim().to_owned();
@@ -432,9 +481,19 @@ impl<'s> Reader<'s> {
                 match parse(&text.value) {
                     Ok(quantity) => Some(quantity),
                     Err(error) => {
-                        let code = if error.message.contains("no unit") && error.message.contains("bare") { "missing-unit" } else { "wrong-unit" };
+                        let code = if error.message.contains("no unit") && error.message.contains("bare") {
+                            "missing-unit"
+                        } else {
+                            "wrong-unit"
+                        };
                         self.problem(
-                            Problem::error(code, text.part(&(0..text.value.len())), format!("`{}` is not {what}", text.value)).label(error.message).help(error.help),
+                            Problem::error(
+                                code,
+                                text.part(&(0..text.value.len())),
+                                format!("`{}` is not {what}", text.value),
+                            )
+                            .label(error.message)
+                            .help(error.help),
                         );
                         None
                     }
@@ -452,7 +511,11 @@ impl<'s> Reader<'s> {
     pub(crate) fn duration(&mut self, value: &Val<'s>) -> Option<SignedDuration> {
         let span = self.quantity(value, "a span of time", "30m", units::parse_duration)?;
         if span.is_negative() {
-            self.problem(Problem::error("out-of-range", value.span(), "a span of time is not negative here").label("negative").help("write it without the sign"));
+            self.problem(
+                Problem::error("out-of-range", value.span(), "a span of time is not negative here")
+                    .label("negative")
+                    .help("write it without the sign"),
+            );
             return None;
         }
         Some(span)
@@ -463,7 +526,11 @@ impl<'s> Reader<'s> {
         let span = self.duration(value)?;
         if span.is_zero() {
             let key = self.key.clone();
-            self.problem(Problem::error("out-of-range", value.span(), format!("`{key}` is longer than nothing")).label("no time at all").help("write a longer span: \"1h\""));
+            self.problem(
+                Problem::error("out-of-range", value.span(), format!("`{key}` is longer than nothing"))
+                    .label("no time at all")
+                    .help("write a longer span: \"1h\""),
+            );
             return None;
         }
         Some(span)
@@ -507,9 +574,19 @@ impl<'s> Reader<'s> {
             let key = self.key.clone();
             let help = match nearest(&text.value, words) {
                 Some(near) => format!("did you mean \"{near}\"?"),
-                None => format!("write {}", words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")),
+                None => {
+                    format!("write {}", words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or "))
+                }
             };
-            self.problem(Problem::error("unknown-word", text.part(&(0..text.value.len())), format!("`{key}` knows no \"{}\"", text.value)).label("unknown word").help(help));
+            self.problem(
+                Problem::error(
+                    "unknown-word",
+                    text.part(&(0..text.value.len())),
+                    format!("`{key}` knows no \"{}\"", text.value),
+                )
+                .label("unknown word")
+                .help(help),
+            );
         }
         found
     }
@@ -531,8 +608,15 @@ impl<'s> Reader<'s> {
             Ok(expr) => Some(expr),
             Err(error) => {
                 let label = if error.message.len() > 60 { "here".to_owned() } else { error.message.clone() };
-                let mut problem = Problem::error("bad-condition", text.part(&error.span), format!("this is no condition: {}", error.message)).label(label);
-                problem.help = error.help.or_else(|| Some("conditions compare fields: \"kind == 'rawacf' and age > 2h\"".to_owned()));
+                let mut problem = Problem::error(
+                    "bad-condition",
+                    text.part(&error.span),
+                    format!("this is no condition: {}", error.message),
+                )
+                .label(label);
+                problem.help = error
+                    .help
+                    .or_else(|| Some("conditions compare fields: \"kind == 'rawacf' and age > 2h\"".to_owned()));
                 self.problem(problem);
                 None
             }
@@ -551,14 +635,28 @@ impl<'s> Reader<'s> {
                     Some(near) => format!("did you mean \"{near}\"?"),
                     None => "write a name of the time zone database: \"UTC\", \"America/Regina\"".to_owned(),
                 };
-                self.problem(Problem::error("unknown-zone", text.part(&(0..text.value.len())), format!("there is no time zone `{}`", text.value)).label("unknown time zone").help(help));
+                self.problem(
+                    Problem::error(
+                        "unknown-zone",
+                        text.part(&(0..text.value.len())),
+                        format!("there is no time zone `{}`", text.value),
+                    )
+                    .label("unknown time zone")
+                    .help(help),
+                );
                 None
             }
         }
     }
 
     /// Reads a table whose keys are free names, each value by `read`; order of the file.
-    pub(crate) fn map<T>(&mut self, value: &Val<'s>, what: &str, example: &str, mut read: impl FnMut(&mut Self, &Text, &Val<'s>) -> Option<T>) -> Option<Vec<(Text, T)>> {
+    pub(crate) fn map<T>(
+        &mut self,
+        value: &Val<'s>,
+        what: &str,
+        example: &str,
+        mut read: impl FnMut(&mut Self, &Text, &Val<'s>) -> Option<T>,
+    ) -> Option<Vec<(Text, T)>> {
         let Some(table) = value.get_ref().as_table() else {
             self.wrong_type(value, what, &format!("write {example}"));
             return None;
@@ -585,7 +683,11 @@ impl<'s> Reader<'s> {
             DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => Some(Value::Int(number)),
                 Err(_) => {
-                    self.problem(Problem::error("out-of-range", value.span(), "the number is too large").label("more than 64 bits").help("write it as a text in quotes"));
+                    self.problem(
+                        Problem::error("out-of-range", value.span(), "the number is too large")
+                            .label("more than 64 bits")
+                            .help("write it as a text in quotes"),
+                    );
                     None
                 }
             },
@@ -596,7 +698,11 @@ impl<'s> Reader<'s> {
                 match thalweg_core::time::parse_instant(&text, jiff::Timestamp::UNIX_EPOCH) {
                     Ok(at) => Some(Value::Time(at)),
                     Err(_) => {
-                        self.problem(Problem::error("wrong-type", value.span(), "this is no moment").label("no date").help("write a date with or without time: 2024-01-31T06:00:00Z"));
+                        self.problem(
+                            Problem::error("wrong-type", value.span(), "this is no moment")
+                                .label("no date")
+                                .help("write a date with or without time: 2024-01-31T06:00:00Z"),
+                        );
                         None
                     }
                 }
@@ -606,7 +712,11 @@ impl<'s> Reader<'s> {
                 Some(Value::List(values))
             }
             DeValue::Table(_) => {
-                self.wrong_type(value, "a value or a list of values", "write a text, a number, true or false, or a list of them");
+                self.wrong_type(
+                    value,
+                    "a value or a list of values",
+                    "write a text, a number, true or false, or a list of them",
+                );
                 None
             }
         }
@@ -614,12 +724,17 @@ impl<'s> Reader<'s> {
 
     /// Reads the values of `each`: lists by field name.
     pub(crate) fn each(&mut self, value: &Val<'s>) -> Option<BTreeMap<String, Vec<Value>>> {
-        let fields = self.map(value, "a table of fields and their values", "each = { site = [\"sas\", \"rkn\"] } or { site = \"$sites\" }", |reader, _, value| {
-            Some(match reader.value(value)? {
-                Value::List(values) => values,
-                value => vec![value],
-            })
-        })?;
+        let fields = self.map(
+            value,
+            "a table of fields and their values",
+            "each = { site = [\"sas\", \"rkn\"] } or { site = \"$sites\" }",
+            |reader, _, value| {
+                Some(match reader.value(value)? {
+                    Value::List(values) => values,
+                    value => vec![value],
+                })
+            },
+        )?;
         Some(fields.into_iter().map(|(name, values)| (name.value, values)).collect())
     }
 }
@@ -636,7 +751,8 @@ pub(crate) fn in_order<'a, 's>(table: &'a DeTable<'s>) -> Vec<(Text, &'a Val<'s>
 
 /// Tells if a text can be the name of a parameter or field.
 pub(crate) fn is_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
 /// Returns the candidate that was probably meant.
@@ -649,7 +765,8 @@ pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str>
             let other = candidate.to_lowercase();
             let distance = strsim::damerau_levenshtein(&lower, &other);
             let allowed = ((lower.chars().count().max(other.chars().count()) + 1) / 3).clamp(1, 4);
-            let plural = lower.len() > 2 && (other.strip_suffix('s') == Some(&lower) || lower.strip_suffix('s') == Some(&other));
+            let plural =
+                lower.len() > 2 && (other.strip_suffix('s') == Some(&lower) || lower.strip_suffix('s') == Some(&other));
             (if plural { 0 } else { distance }, allowed, *candidate)
         })
         .filter(|(distance, allowed, _)| distance <= allowed)
@@ -665,7 +782,11 @@ pub(crate) fn unknown_help(name: &str, known: &[&str], what: &str, wherever: &st
     if known.is_empty() {
         return format!("add it under {wherever}; there is none yet");
     }
-    format!("{} {}; or add `{name}` under {wherever}", if known.len() == 1 { format!("the only {what} is") } else { format!("known: {what}s") }, listed(known))
+    format!(
+        "{} {}; or add `{name}` under {wherever}",
+        if known.len() == 1 { format!("the only {what} is") } else { format!("known: {what}s") },
+        listed(known)
+    )
 }
 
 /// Writes names for a message, the first dozen of many.

@@ -73,7 +73,9 @@ fn of(shape: &Shape) -> Value {
             json!({ "anyOf": [number, { "type": "string", "pattern": PARAMETER }] })
         }
         Shape::Word(words) => json!({ "anyOf": [{ "enum": words }, { "type": "string", "pattern": PARAMETER }] }),
-        Shape::List(shape) => json!({ "anyOf": [{ "type": "array", "items": of(shape) }, { "type": "string", "pattern": PARAMETER }] }),
+        Shape::List(shape) => {
+            json!({ "anyOf": [{ "type": "array", "items": of(shape) }, { "type": "string", "pattern": PARAMETER }] })
+        }
         Shape::OneOrMany(shape) => json!({ "anyOf": [of(shape), { "type": "array", "items": of(shape) }] }),
         Shape::Table(section) => json!({ "$ref": format!("#/$defs/{}", word(section)) }),
         Shape::Map(shape) => json!({ "type": "object", "additionalProperties": of(shape) }),

@@ -3,7 +3,6 @@
 //! Each module can be used by someone who never heard of flows: nothing here knows stations, products or the ledger.
 //! Readers never allocate more than their input justifies and never panic on it.
 
-
 pub mod borealis;
 mod bunzip;
 pub mod dmap;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use thalweg_core::{ContentHash, Fields, RelPath, TimeRange, Timestamp, fields_text};
 use thalweg_ledger::{
-    Error, FileFilter, FileId, FileState, Identity, Ledger, NewEvent, NewRun, Observed, Origin, Reader, RunEnd, RunInput,
-    RunOutput, RunState, Settled, Stat,
+    Error, FileFilter, FileId, FileState, Identity, Ledger, NewEvent, NewRun, Observed, Origin, Reader, RunEnd,
+    RunInput, RunOutput, RunState, Settled, Stat,
 };
 
 const FILES: i64 = 1_000_000;
@@ -26,10 +26,15 @@ fn file(n: i64) -> Observed {
     let (product, site) = if n % 2 == 0 { ("rawacf", n / 2 % 5) } else { ("bfiq", n / 2 % 5) };
     let site = SITES[usize::try_from(site).unwrap_or(0)];
     let start = t(slot * MINUTES * 60);
-    let fields: Fields = [("site".to_owned(), site.into()), ("time".to_owned(), thalweg_core::Value::Time(start))].into();
+    let fields: Fields =
+        [("site".to_owned(), site.into()), ("time".to_owned(), thalweg_core::Value::Time(start))].into();
     Observed {
         station: "campus".to_owned(),
-        path: RelPath::from_text(format!("{product}/{}/{site}.{}.{product}.h5", start.strftime("%Y/%m/%d"), start.strftime("%Y%m%d.%H%M"))),
+        path: RelPath::from_text(format!(
+            "{product}/{}/{site}.{}.{product}.h5",
+            start.strftime("%Y/%m/%d"),
+            start.strftime("%Y%m%d.%H%M")
+        )),
         identity: Identity {
             product: product.to_owned(),
             fields_key: fields_text(&fields),
@@ -73,7 +78,11 @@ fn ask(reader: &Reader, what: &str, question: impl Fn(&Reader) -> Result<usize, 
     }
     let first = times[0];
     times.sort();
-    println!("{what:<44} first {:>8.2} ms, median {:>8.2} ms, {rows} rows", first.as_secs_f64() * 1e3, times[2].as_secs_f64() * 1e3);
+    println!(
+        "{what:<44} first {:>8.2} ms, median {:>8.2} ms, {rows} rows",
+        first.as_secs_f64() * 1e3,
+        times[2].as_secs_f64() * 1e3
+    );
     Ok(())
 }
 
@@ -229,20 +238,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok(r.files_overlapping(Some("campus"), "rawacf", range(200, 201), &[FileState::Present])?.len())
     })?;
     ask(&reader, "find: pages of 1000 in a month, the first", |r| {
-        let filter = FileFilter { product: Some("rawacf".to_owned()), from: Some(t(200 * day)), to: Some(t(230 * day)), ..FileFilter::default() };
+        let filter = FileFilter {
+            product: Some("rawacf".to_owned()),
+            from: Some(t(200 * day)),
+            to: Some(t(230 * day)),
+            ..FileFilter::default()
+        };
         Ok(r.page(&filter, 1000)?.len())
     })?;
     ask(&reader, "gaps: one product, a month", |r| Ok(r.gaps("rawacf", Some("campus"), range(200, 230), 0)?.len()))?;
-    ask(&reader, "coverage: one product, a year, merged", |r| Ok(r.coverage("rawacf", Some("campus"), range(0, 365))?.len()))?;
+    ask(&reader, "coverage: one product, a year, merged", |r| {
+        Ok(r.coverage("rawacf", Some("campus"), range(0, 365))?.len())
+    })?;
     ask(&reader, "why: file, its events, the runs that made it", |r| {
         let events = r.events_for_path("campus", &one.path)?.len();
-        Ok(usize::from(r.file_at("campus", &one.path)?.is_some()) + events + r.runs_making_path("campus", &one.path)?.len())
+        Ok(usize::from(r.file_at("campus", &one.path)?.is_some())
+            + events
+            + r.runs_making_path("campus", &one.path)?.len())
     })?;
     ask(&reader, "newest of a group", |r| Ok(r.newest("campus", "rawacf", Some("site=sas"), true, 1)?.len()))?;
     ask(&reader, "by content, and the runs that took it", |r| {
         Ok(r.files_by_content(&hash(300_000))?.len() + r.runs_using_content(&hash(300_000))?.len())
     })?;
     ask(&reader, "counts by product, station, state", |r| Ok(r.tallies()?.len()))?;
-    ask(&reader, "all known files in order of path", |r| r.known_files("campus")?.try_fold(0, |n, file| file.map(|_| n + 1)))?;
+    ask(&reader, "all known files in order of path", |r| {
+        r.known_files("campus")?.try_fold(0, |n, file| file.map(|_| n + 1))
+    })?;
     Ok(())
 }

@@ -48,7 +48,9 @@ pub(crate) fn fields_json(fields: &Fields) -> Result<String, serde_json::Error> 
     if fields.values().all(finite) {
         return serde_json::to_string(fields);
     }
-    serde_json::to_string(&fields.iter().map(|(name, value)| (name, tame(value))).collect::<std::collections::BTreeMap<_, _>>())
+    serde_json::to_string(
+        &fields.iter().map(|(name, value)| (name, tame(value))).collect::<std::collections::BTreeMap<_, _>>(),
+    )
 }
 
 /// The columns of one row, taken from left to right.
@@ -129,7 +131,13 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
     }
 
     pub(crate) fn stat(&mut self) -> Read<Stat> {
-        Ok(Stat { size: self.count()?, mtime_ns: self.get()?, ctime_ns: self.get()?, ino: self.bits()?, dev: self.bits()? })
+        Ok(Stat {
+            size: self.count()?,
+            mtime_ns: self.get()?,
+            ctime_ns: self.get()?,
+            ino: self.bits()?,
+            dev: self.bits()?,
+        })
     }
 }
 

@@ -34,7 +34,10 @@ impl Db {
 
     /// Runs a statement and returns how many rows it changed.
     pub(crate) fn run(&self, sql: &str, values: impl Params) -> Result<usize, Error> {
-        self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute(values)).map_err(|error| self.error(error))
+        self.conn
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(values))
+            .map_err(|error| self.error(error))
     }
 
     /// Runs an insert and returns the new row's number.
@@ -97,7 +100,11 @@ impl Db {
     }
 
     /// Returns the first column of the first row.
-    pub(crate) fn value<T: rusqlite::types::FromSql>(&self, sql: &str, values: impl Params) -> Result<Option<T>, Error> {
+    pub(crate) fn value<T: rusqlite::types::FromSql>(
+        &self,
+        sql: &str,
+        values: impl Params,
+    ) -> Result<Option<T>, Error> {
         self.first(sql, values, |row| row.get())
     }
 }

@@ -172,19 +172,25 @@ impl Error {
     /// Returns what can be done about it.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Locked { .. } | Self::Full { .. } | Self::Io { .. } | Self::RolledBack { .. } => ErrorClass::Transient,
-            Self::Newer { .. } | Self::Corrupt { .. } | Self::Value { .. } | Self::NotALedger { .. } | Self::NameTaken { .. } => {
-                ErrorClass::Refused
+            Self::Locked { .. } | Self::Full { .. } | Self::Io { .. } | Self::RolledBack { .. } => {
+                ErrorClass::Transient
             }
+            Self::Newer { .. }
+            | Self::Corrupt { .. }
+            | Self::Value { .. }
+            | Self::NotALedger { .. }
+            | Self::NameTaken { .. } => ErrorClass::Refused,
             Self::Missing { .. }
             | Self::ReadOnly { .. }
             | Self::Older { .. }
             | Self::NoWriteAheadLog { .. }
             | Self::UnreadLog { .. }
             | Self::NoSuch { .. } => ErrorClass::Config,
-            Self::Closed { .. } | Self::Nested { .. } | Self::Panicked { .. } | Self::Unstorable { .. } | Self::Sql { .. } => {
-                ErrorClass::Bug
-            }
+            Self::Closed { .. }
+            | Self::Nested { .. }
+            | Self::Panicked { .. }
+            | Self::Unstorable { .. }
+            | Self::Sql { .. } => ErrorClass::Bug,
         }
     }
 
@@ -196,7 +202,9 @@ impl Error {
                 format!("name another file with --ledger, or move {} away; it was not touched", path.display())
             }
             Self::Newer { .. } => "install the newer thalweg on this host; the ledger was not touched".to_owned(),
-            Self::Older { .. } => "`thalweg run` brings it up to date; until then use the older thalweg to read it".to_owned(),
+            Self::Older { .. } => {
+                "`thalweg run` brings it up to date; until then use the older thalweg to read it".to_owned()
+            }
             Self::Corrupt { path, .. } | Self::Value { path, .. } => format!(
                 "stop thalweg, keep {} with its -wal file for study, restore a backup or start a new ledger: `thalweg scan` \
                  and `thalweg reconcile` fill it again from the files and from the other stations",

@@ -16,8 +16,8 @@ mod writer;
 
 pub use error::Error;
 pub use kinds::{
-    Change, EventId, FileId, FileState, HoldId, HoldKind, KeyNext, KeyThere, Origin, QuarantineId, ReceiptId, RequestId,
-    RequestState, RunId, RunState,
+    Change, EventId, FileId, FileState, HoldId, HoldKind, KeyNext, KeyThere, Origin, QuarantineId, ReceiptId,
+    RequestId, RequestState, RunId, RunState,
 };
 pub use ledger::{BulkOutcome, Ledger, Pending};
 pub use open::{Options, SCHEMA_VERSION};

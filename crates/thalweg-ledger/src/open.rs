@@ -124,7 +124,10 @@ pub(crate) fn reader(path: &Path, options: &Options) -> Result<Db, Error> {
             return Err(Error::NotALedger { path: path.to_owned(), found: "it is an empty database".to_owned() });
         }
     }
-    db.batch(&format!("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{};", options.cache_kib / 4))?;
+    db.batch(&format!(
+        "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{};",
+        options.cache_kib / 4
+    ))?;
     Ok(db)
 }
 
@@ -168,7 +171,8 @@ fn migrate(db: &mut Db) -> Result<(), Error> {
     for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
         tx.execute_batch(migration).map_err(sql)?;
     }
-    tx.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};")).map_err(sql)?;
+    tx.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"))
+        .map_err(sql)?;
     tx.commit().map_err(sql)
 }
 

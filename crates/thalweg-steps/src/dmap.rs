@@ -24,8 +24,7 @@ pub fn dmap_check(path: &Path, mode: Mode) -> Result<Report, Error> {
 /// Fails at the first bad record, after all before it have been written, or when `out` fails.
 pub fn dmap_dump(path: &Path, out: &mut dyn Write, context: &VerbContext) -> Result<u64, Error> {
     let fail = |source| context.failure(Error::Dmap { path: path.to_owned(), source: Box::new(source) });
-    let file = File::open(path).map_err(|source| {
-        fail(thalweg_formats::dmap::Error::Open { path: path.to_owned(), source })
-    })?;
+    let file = File::open(path)
+        .map_err(|source| fail(thalweg_formats::dmap::Error::Open { path: path.to_owned(), source }))?;
     thalweg_formats::dmap::dump(file, out).map_err(fail)
 }

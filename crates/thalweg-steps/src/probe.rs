@@ -46,8 +46,9 @@ fn json(value: Value) -> serde_json::Value {
 /// Fails if the format is not one of [`FORMATS`] or the file is not a good one of it.
 pub fn probe(format: &str, path: &Path) -> Result<Probe, Error> {
     match format {
-        "borealis" => borealis::probe(path)
-            .map_err(|source| Error::Borealis { path: path.to_owned(), source: Box::new(source) }),
+        "borealis" => {
+            borealis::probe(path).map_err(|source| Error::Borealis { path: path.to_owned(), source: Box::new(source) })
+        }
         "dmap" => dmap::probe(path).map_err(|source| Error::Dmap { path: path.to_owned(), source: Box::new(source) }),
         _ => Err(Error::UnknownFormat { found: format.to_owned(), known: FORMATS.join(", ") }),
     }

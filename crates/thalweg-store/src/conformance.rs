@@ -199,8 +199,20 @@ fn replacing(store: &dyn Store) {
 fn names(store: &dyn Store) {
     let long = vec![b'x'; 255];
     let list: [&[u8]; 14] = [
-        b"\xff\xfe.dat", b"caf\xc3\xa9", b"cafe\xcc\x81", b"new\nline", b"-dash", b"--delete", b"*?[x]", b"$(touch pwn)",
-        b"back\\slash", b"a:b", b"trail ", b".hidden", b"~tilde", &long,
+        b"\xff\xfe.dat",
+        b"caf\xc3\xa9",
+        b"cafe\xcc\x81",
+        b"new\nline",
+        b"-dash",
+        b"--delete",
+        b"*?[x]",
+        b"$(touch pwn)",
+        b"back\\slash",
+        b"a:b",
+        b"trail ",
+        b".hidden",
+        b"~tilde",
+        &long,
     ];
     for name in list {
         let target = RelPath::from_bytes(&[b"names/", name].concat());
@@ -218,7 +230,9 @@ fn names(store: &dyn Store) {
 }
 
 fn confined(store: &dyn Store) {
-    for name in ["..", "../x", "a/../../x", "/etc/passwd", "a//b", "a/./b", "a/", "nul\0", r"\x2e\x2e/x", r"a\x2f..\x2fb"] {
+    for name in
+        ["..", "../x", "a/../../x", "/etc/passwd", "a//b", "a/./b", "a/", "nul\0", r"\x2e\x2e/x", r"a\x2f..\x2fb"]
+    {
         let name = path(name);
         assert!(matches!(store.stat(&name), Err(StoreError::Confined { .. })), "stat {name}");
         assert!(matches!(store.open_read(&name), Err(StoreError::Confined { .. })), "read {name}");
@@ -253,7 +267,9 @@ fn hashing(store: &dyn Store) {
 }
 
 fn folder_unit(store: &dyn Store) {
-    for (name, bytes) in [("b/x", "one"), ("b/sub/y", "two"), ("c/sub/y", "two"), ("c/x", "one"), ("d/x", "two"), ("d/sub/y", "one")] {
+    for (name, bytes) in
+        [("b/x", "one"), ("b/sub/y", "two"), ("c/sub/y", "two"), ("c/x", "one"), ("d/x", "two"), ("d/sub/y", "one")]
+    {
         put(store, &path(name), bytes.as_bytes());
     }
     let hash = |name: &str| ok(store.hash(&path(name), &mut |_| {}));
@@ -338,7 +354,9 @@ fn holes(store: &dyn Store) {
 fn removing(store: &dyn Store) {
     let name = path("data/a");
     let meta = put(store, &name, b"abc");
-    for wrong in [Meta { size: 4, ..meta }, Meta { mtime_ns: meta.mtime_ns + 1, ..meta }, Meta { ino: meta.ino + 1, ..meta }] {
+    for wrong in
+        [Meta { size: 4, ..meta }, Meta { mtime_ns: meta.mtime_ns + 1, ..meta }, Meta { ino: meta.ino + 1, ..meta }]
+    {
         let refused = store.remove_verified(&name, &wrong, OldContent::Drop);
         assert!(matches!(refused, Err(StoreError::NotAsExpected { .. })));
     }

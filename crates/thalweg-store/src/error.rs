@@ -125,10 +125,9 @@ impl StoreError {
             Self::NotFound { .. } | Self::ChangedWhileReading { .. } => ErrorClass::NotYet,
             Self::Full { .. } | Self::Unavailable { .. } | Self::Io { .. } => ErrorClass::Transient,
             Self::ReadOnly { .. } | Self::Denied { .. } | Self::NotSupported { .. } => ErrorClass::Config,
-            Self::AlreadyExists { .. }
-            | Self::NotAsExpected { .. }
-            | Self::Confined { .. }
-            | Self::BadName { .. } => ErrorClass::Refused,
+            Self::AlreadyExists { .. } | Self::NotAsExpected { .. } | Self::Confined { .. } | Self::BadName { .. } => {
+                ErrorClass::Refused
+            }
         }
     }
 

@@ -27,7 +27,10 @@ impl OpenWriters {
             for fd in open.flatten() {
                 // The link's own permission bits tell how the file was opened.
                 let writing = std::fs::symlink_metadata(fd.path()).is_ok_and(|link| link.mode() & 0o200 != 0);
-                if writing && let Ok(file) = std::fs::metadata(fd.path()) && file.is_file() {
+                if writing
+                    && let Ok(file) = std::fs::metadata(fd.path())
+                    && file.is_file()
+                {
                     found.insert((file.dev(), file.ino()), pid);
                 }
             }

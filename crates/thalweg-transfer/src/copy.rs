@@ -50,10 +50,7 @@ pub(crate) fn copy_or_find(
 ) -> Result<Copied, TransferError> {
     options.check_cancel(from)?;
     let missing = || StoreError::NotFound { action: "read", path: from.clone() };
-    let meta = source
-        .stat(from)
-        .and_then(|meta| meta.ok_or_else(missing))
-        .map_err(TransferError::at_source(from))?;
+    let meta = source.stat(from).and_then(|meta| meta.ok_or_else(missing)).map_err(TransferError::at_source(from))?;
     let content = options.expected.filter(|_| meta.kind == Kind::File).map(|hash| (hash, meta.size));
     let mut known = Known { store: source, path: from, meta, content };
     let mut staged = None;
@@ -113,9 +110,7 @@ pub(crate) fn check_expected(
     found: ContentHash,
 ) -> Result<(), TransferError> {
     match expected {
-        Some(expected) if expected != found => {
-            Err(TransferError::NotExpected { path: from.clone(), expected, found })
-        }
+        Some(expected) if expected != found => Err(TransferError::NotExpected { path: from.clone(), expected, found }),
         _ => Ok(()),
     }
 }

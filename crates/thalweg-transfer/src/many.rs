@@ -59,7 +59,12 @@ pub fn copy_many(
         discard(destination, staging);
     }
     let unanswered = |index: usize| TransferError::Cancelled { path: files[index].0.clone() };
-    batch.results.into_iter().enumerate().map(|(index, result)| result.unwrap_or_else(|| Err(unanswered(index)))).collect()
+    batch
+        .results
+        .into_iter()
+        .enumerate()
+        .map(|(index, result)| result.unwrap_or_else(|| Err(unanswered(index))))
+        .collect()
 }
 
 /// The work of one call.
@@ -116,7 +121,8 @@ impl Batch<'_> {
         let staging = match self.stagings.get(&folder) {
             Some(staging) => staging.clone(),
             None => {
-                let made = self.destination.staging(self.options.task_id, to).map_err(TransferError::at_destination(to))?;
+                let made =
+                    self.destination.staging(self.options.task_id, to).map_err(TransferError::at_destination(to))?;
                 self.stagings.insert(folder, made.clone());
                 made
             }

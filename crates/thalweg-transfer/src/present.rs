@@ -66,7 +66,12 @@ pub(crate) fn look<'a>(
         Conflict::ReplaceOlder { allow_shrink, keep_old } => {
             let newer = if known.meta.mtime_ns == there.meta.mtime_ns {
                 let theirs = there.hash.map_or_else(
-                    || destination.hash(to, &mut |_| {}).map(|hashed| hashed.hash).map_err(TransferError::at_destination(to)),
+                    || {
+                        destination
+                            .hash(to, &mut |_| {})
+                            .map(|hashed| hashed.hash)
+                            .map_err(TransferError::at_destination(to))
+                    },
                     Ok,
                 )?;
                 known.content()?.0 > theirs

@@ -109,7 +109,8 @@ pub(crate) fn stage_file(
         writer.flush_to_medium().map_err(at_destination())?;
     }
     let mode = options.mode.unwrap_or(source_meta.mode & 0o777);
-    let written = writer.finish(options.keep_mtime.then_some(source_meta.mtime_ns), Some(mode)).map_err(at_destination())?;
+    let written =
+        writer.finish(options.keep_mtime.then_some(source_meta.mtime_ns), Some(mode)).map_err(at_destination())?;
     if written.size != at {
         return Err(TransferError::WrongSize { path: staged.clone(), expected: at, found: written.size });
     }

@@ -142,7 +142,9 @@ pub(crate) fn harmless(text: &str, painted: bool) -> Cow<'_, str> {
 
 /// Returns a value of a file as one line without control characters.
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<char>>() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<char>>() } else { vec![c] })
+        .collect()
 }
 
 impl Write for Out {
@@ -232,7 +234,9 @@ impl Table {
         }
         rows.extend(self.rows.iter().cloned());
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |at: usize| rows.iter().filter_map(|row: &Vec<Cell>| row.get(at)).map(|cell| cell.text.chars().count()).max();
+        let width = |at: usize| {
+            rows.iter().filter_map(|row: &Vec<Cell>| row.get(at)).map(|cell| cell.text.chars().count()).max()
+        };
         let widths: Vec<usize> = (0..columns).map(|at| width(at).unwrap_or(0)).collect();
         let mut text = String::new();
         for row in &rows {

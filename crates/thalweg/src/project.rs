@@ -83,8 +83,11 @@ pub(crate) fn read(global: &Global, path: &Path) -> Result<(Source, Result<Parse
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Failure::config(format!("the flow file {} is not UTF-8: the byte at offset {at} belongs to no character", path.display()))
-            .help("save the file as UTF-8")
+        Failure::config(format!(
+            "the flow file {} is not UTF-8: the byte at offset {at} belongs to no character",
+            path.display()
+        ))
+        .help("save the file as UTF-8")
     })?;
     let source = Source::new(path.display().to_string(), text);
     let parsed = parse(&source, &settings(global)?, &Beside(folder_of(path)));
@@ -133,8 +136,9 @@ impl Project {
         let here = stations_here(global, &parsed.flow)?;
         let mut digest = Hasher::new();
         digest.update(source.text.as_bytes());
-        let program = std::env::current_exe()
-            .map_err(|error| Failure::new(Exit::Unexpected, format!("failed to find this program's own file: {error}")))?;
+        let program = std::env::current_exe().map_err(|error| {
+            Failure::new(Exit::Unexpected, format!("failed to find this program's own file: {error}"))
+        })?;
         let setup = Setup {
             flow: Arc::new(parsed.flow),
             flow_path: path,
@@ -251,8 +255,10 @@ fn ledger_path(global: &Global, base: &Path) -> Result<PathBuf, Failure> {
     let Some(path) = &global.ledger else { return Ok(base.join(STATE).join(LEDGER)) };
     let text = path.to_string_lossy();
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Err(Failure::config("a ledger in PostgreSQL is not carried out by this program: it has the embedded ledger only")
-            .help("name a file: --ledger /var/lib/thalweg/ledger.sqlite"));
+        return Err(Failure::config(
+            "a ledger in PostgreSQL is not carried out by this program: it has the embedded ledger only",
+        )
+        .help("name a file: --ledger /var/lib/thalweg/ledger.sqlite"));
     }
     Ok(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
 }

@@ -8,7 +8,9 @@ use thalweg_core::{Fields, RelPath, Timestamp};
 use thalweg_engine::facts::nanoseconds;
 use thalweg_engine::{root_of, settings_digests};
 use thalweg_flow::planner::memory::MemoryFacts;
-use thalweg_flow::planner::{Evidence, FileFact, FileState, Listing, Origin, Readiness, coverage_of, identity_of_file, readiness};
+use thalweg_flow::planner::{
+    Evidence, FileFact, FileState, Listing, Origin, Readiness, coverage_of, identity_of_file, readiness,
+};
 use thalweg_flow::{Flow, Product};
 use thalweg_store::{Entry, Hasher, Kind, LocalStore, Meta, Store, is_own_folder};
 
@@ -28,7 +30,10 @@ pub(crate) fn survey(project: &Project, now: Timestamp) -> Result<MemoryFacts, F
     for station in flow.stations.values() {
         if !project.setup.here.contains(&station.name) {
             let why = match &station.reach {
-                Some(reach) => format!("{} is reached by {}, which nothing carries out: only stations of this host are worked on", station.name, reach.scheme),
+                Some(reach) => format!(
+                    "{} is reached by {}, which nothing carries out: only stations of this host are worked on",
+                    station.name, reach.scheme
+                ),
                 None => format!("{} is not a station of this host (`--at`)", station.name),
             };
             facts.out_of_reach.insert(station.name.clone(), why);
@@ -90,9 +95,16 @@ fn list(flow: &Flow, station: &str, store: &dyn Store, facts: &mut MemoryFacts) 
 }
 
 /// Tells which product a path belongs to; a product that takes what no other matches comes last.
-pub(crate) fn product_of<'a>(flow: &'a Flow, station: &str, path: &RelPath, is_folder: bool) -> Option<(&'a Product, Fields)> {
+pub(crate) fn product_of<'a>(
+    flow: &'a Flow,
+    station: &str,
+    path: &RelPath,
+    is_folder: bool,
+) -> Option<(&'a Product, Fields)> {
     let name = path.file_name();
-    let temporary = name.starts_with('.') || name.ends_with('~') || [".tmp", ".part", ".partial", ".filepart"].iter().any(|end| name.ends_with(end));
+    let temporary = name.starts_with('.')
+        || name.ends_with('~')
+        || [".tmp", ".part", ".partial", ".filepart"].iter().any(|end| name.ends_with(end));
     if temporary {
         return None;
     }

@@ -23,7 +23,11 @@ pub(crate) fn range(range: TimeRange) -> String {
 pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     let span = now.duration_since(at);
     let whole = jiff::SignedDuration::from_secs(span.as_secs());
-    if span.is_negative() { format!("in {}", format_duration(-whole)) } else { format!("{} ago", format_duration(whole)) }
+    if span.is_negative() {
+        format!("in {}", format_duration(-whole))
+    } else {
+        format!("{} ago", format_duration(whole))
+    }
 }
 
 /// Returns a span of time.

@@ -18,8 +18,10 @@ impl From<EngineError> for Failure {
         let help = error.help();
         let failure = Self::of(&error, error.class());
         match error {
-            EngineError::Busy { pid } => Self::new(Exit::TryLater, format!("an engine runs on this ledger already, process {pid}"))
-                .help("wait for it, or stop it with SIGTERM; questions and `make`, `scan`, `retry` work beside it"),
+            EngineError::Busy { pid } => {
+                Self::new(Exit::TryLater, format!("an engine runs on this ledger already, process {pid}"))
+                    .help("wait for it, or stop it with SIGTERM; questions and `make`, `scan`, `retry` work beside it")
+            }
             _ => Self { help, ..failure },
         }
     }
@@ -72,17 +74,25 @@ fn short(event: &Event, verbosity: i8) -> Option<(Tone, &'static str, String)> {
     Some(match event {
         Event::Started { flow, stations } => (Tone::Head, "started", format!("{flow} at {}", stations.join(", "))),
         Event::Note { place, message } => (Tone::Odd, "note", format!("{place}: {message}")),
-        Event::Listed { station, files, changed, gone } if verbosity > 1 || *changed + *gone > 0 => {
-            (Tone::Faint, "listed", format!("{station}: {}, {changed} new or changed, {gone} gone", count(*files, "file", "files")))
-        }
+        Event::Listed { station, files, changed, gone } if verbosity > 1 || *changed + *gone > 0 => (
+            Tone::Faint,
+            "listed",
+            format!("{station}: {}, {changed} new or changed, {gone} gone", count(*files, "file", "files")),
+        ),
         Event::Listed { .. } => return None,
         Event::Trouble { station, message } => (Tone::Bad, "trouble", format!("{station}: {message}")),
         Event::FileTaken { station, product, path, size: bytes } => {
             (Tone::Plain, "taken", format!("{station}/{path}  {product}, {}", size(*bytes)))
         }
-        Event::Quarantined { station, path, message, .. } => (Tone::Bad, "quarantined", format!("{station}/{path}: {message}")),
-        Event::FileTrouble { station, path, message } => (Tone::Bad, "unreadable", format!("{station}/{path}: {message}")),
-        Event::FileGone { station, path } => (Tone::Bad, "gone", format!("{station}/{path}: removed by no rule of the flow")),
+        Event::Quarantined { station, path, message, .. } => {
+            (Tone::Bad, "quarantined", format!("{station}/{path}: {message}"))
+        }
+        Event::FileTrouble { station, path, message } => {
+            (Tone::Bad, "unreadable", format!("{station}/{path}: {message}"))
+        }
+        Event::FileGone { station, path } => {
+            (Tone::Bad, "gone", format!("{station}/{path}: removed by no rule of the flow"))
+        }
         Event::RunStarted { run, step, key, attempt } if verbosity > 1 => {
             (Tone::Faint, "begun", format!("{step} {key}  run {run}, attempt {attempt}"))
         }
@@ -97,14 +107,19 @@ fn short(event: &Event, verbosity: i8) -> Option<(Tone, &'static str, String)> {
             (Tone::Good, "done", format!("{step} -> {what}  run {run}, {}, {seconds:.1} s{partial}", size(*bytes)))
         }
         Event::RunFailed { run, step, key, class, message, retry_at, .. } => {
-            let next = retry_at.map_or_else(|| "not tried again by itself".to_owned(), |at| format!("next try {}", crate::words::time(at)));
+            let next = retry_at.map_or_else(
+                || "not tried again by itself".to_owned(),
+                |at| format!("next try {}", crate::words::time(at)),
+            );
             (Tone::Bad, "failed", format!("{step} {key}: {message}  run {run}, {class}, {next}"))
         }
         Event::WouldRemove { station, path, keep, size: bytes, .. } => {
             (Tone::Plain, "would go", format!("{station}/{path} by {keep}, {}", size(*bytes)))
         }
         Event::Stays { station, path, keep, why } => (Tone::Faint, "stays", format!("{station}/{path}: {keep}: {why}")),
-        Event::Verified { station, path, trouble: Some(trouble) } => (Tone::Bad, "differs", format!("{station}/{path}: {trouble}")),
+        Event::Verified { station, path, trouble: Some(trouble) } => {
+            (Tone::Bad, "differs", format!("{station}/{path}: {trouble}"))
+        }
         Event::Verified { station, path, trouble: None } => (Tone::Good, "verified", format!("{station}/{path}")),
         Event::Missing { step, key, next, why } => (Tone::Odd, "not made", format!("{step} {key}: {next}: {why}")),
         Event::Removed { station, path, keep } => (Tone::Plain, "removed", format!("{station}/{path} by {keep}")),
@@ -166,13 +181,19 @@ pub(crate) fn conclude(outcome: &Outcome, out: &mut Out) -> Result<Exit, Failure
 /// # Errors
 ///
 /// Those of the engine and of writing.
-pub(crate) fn ask(project: &Project, request: Request, total: Option<u64>, context: &mut Context) -> Result<Outcome, Failure> {
+pub(crate) fn ask(
+    project: &Project,
+    request: Request,
+    total: Option<u64>,
+    context: &mut Context,
+) -> Result<Outcome, Failure> {
     let telling = match Telling::of(&context.out) {
         // Beside a progress bar only what went wrong is told.
         Telling::Lines if total.is_some() && context.out.terminal && context.out.verbosity == 0 => Telling::Failures,
         telling => telling,
     };
-    let bar = total.filter(|_| context.out.terminal && !context.out.json && context.out.verbosity >= 0).map(progress_bar);
+    let bar =
+        total.filter(|_| context.out.terminal && !context.out.json && context.out.verbosity >= 0).map(progress_bar);
     let mut trouble = None;
     let mut report = |event: &Event| {
         if let (Some(bar), Event::Request { made, open, later, .. }) = (&bar, event) {

@@ -59,7 +59,8 @@ pub(super) fn verdict(expr: &Expr, env: &dyn ExprEnv) -> Result<Verdict, EvalErr
     let (looked_up, asked) = (RefCell::default(), RefCell::default());
     let now = env.now();
     let run = |after: i128| {
-        let mut evaluation = Evaluation { text: &expr.text, env, now, after, looked_up: &looked_up, asked: &asked, next: None };
+        let mut evaluation =
+            Evaluation { text: &expr.text, env, now, after, looked_up: &looked_up, asked: &asked, next: None };
         let truth = evaluation.truth(&expr.tree)?;
         Ok((truth, evaluation.next))
     };
@@ -85,7 +86,15 @@ pub(super) fn verdict(expr: &Expr, env: &dyn ExprEnv) -> Result<Verdict, EvalErr
 
 pub(super) fn value(expr: &Expr, env: &dyn ExprEnv) -> Result<Option<Value>, EvalError> {
     let (looked_up, asked) = (RefCell::default(), RefCell::default());
-    let mut evaluation = Evaluation { text: &expr.text, env, now: env.now(), after: 0, looked_up: &looked_up, asked: &asked, next: None };
+    let mut evaluation = Evaluation {
+        text: &expr.text,
+        env,
+        now: env.now(),
+        after: 0,
+        looked_up: &looked_up,
+        asked: &asked,
+        next: None,
+    };
     Ok(match evaluation.outcome(&expr.tree)? {
         Outcome::Known(linear) => Some(linear.value),
         Outcome::Absent | Outcome::NotYet(_) => None,
@@ -93,7 +102,12 @@ pub(super) fn value(expr: &Expr, env: &dyn ExprEnv) -> Result<Option<Value>, Eva
 }
 
 /// Writes the expression with the values that its names had.
-fn because(expr: &Expr, looked_up: &RefCell<BTreeMap<Name, Lookup>>, asked: &RefCell<BTreeMap<Predicate, bool>>, env: &dyn ExprEnv) -> String {
+fn because(
+    expr: &Expr,
+    looked_up: &RefCell<BTreeMap<Name, Lookup>>,
+    asked: &RefCell<BTreeMap<Predicate, bool>>,
+    env: &dyn ExprEnv,
+) -> String {
     let (looked_up, asked) = (looked_up.borrow(), asked.borrow());
     let mut facts: Vec<String> = expr
         .names()
@@ -137,7 +151,9 @@ impl Evaluation<'_> {
 
     fn truth(&mut self, node: &Node) -> Result<Truth, EvalError> {
         match &node.kind {
-            Kind::Ask(predicate) => Ok(Truth::of(*self.asked.borrow_mut().entry(predicate.clone()).or_insert_with(|| self.env.predicate(predicate)))),
+            Kind::Ask(predicate) => Ok(Truth::of(
+                *self.asked.borrow_mut().entry(predicate.clone()).or_insert_with(|| self.env.predicate(predicate)),
+            )),
             Kind::Not(inner) => Ok(self.truth(inner)?.not()),
             Kind::And(all) => self.joined(all, false),
             Kind::Or(all) => self.joined(all, true),
@@ -150,7 +166,10 @@ impl Evaluation<'_> {
                 Outcome::Known(Linear { value: Value::Bool(holds), .. }) => Ok(Truth::of(holds)),
                 Outcome::Known(Linear { value, .. }) => Err(self.error(
                     node,
-                    Nonsense { message: format!("a condition is true or false, but this is {}", shown(&value)), help: Some("compare it with something: `slice == 0`, `u != ''`".to_owned()) },
+                    Nonsense {
+                        message: format!("a condition is true or false, but this is {}", shown(&value)),
+                        help: Some("compare it with something: `slice == 0`, `u != ''`".to_owned()),
+                    },
                 )),
                 Outcome::Absent => Ok(Truth::No),
                 Outcome::NotYet(waits_for) => Ok(Truth::Open(waits_for)),
@@ -188,7 +207,13 @@ impl Evaluation<'_> {
         })
     }
 
-    fn comparison(&mut self, node: &Node, left: &Node, comparison: Comparison, right: &Node) -> Result<Truth, EvalError> {
+    fn comparison(
+        &mut self,
+        node: &Node,
+        left: &Node,
+        comparison: Comparison,
+        right: &Node,
+    ) -> Result<Truth, EvalError> {
         Ok(match (self.outcome(left)?, self.outcome(right)?) {
             (Outcome::Known(left), Outcome::Known(right)) => {
                 let holds = left.compare(comparison, &right).map_err(|nonsense| self.error(node, nonsense))?;
@@ -207,10 +232,15 @@ impl Evaluation<'_> {
             Outcome::Known(Linear { value: Value::List(values), .. }) => values,
             Outcome::Known(Linear { value, .. }) => {
                 let help = Some("write `x in [1, 2]` or `x in $list`".to_owned());
-                return Err(self.error(list, Nonsense { message: format!("a list is expected after `in`, but this is {}", shown(&value)), help }));
+                return Err(self.error(
+                    list,
+                    Nonsense { message: format!("a list is expected after `in`, but this is {}", shown(&value)), help },
+                ));
             }
             Outcome::Absent => return Ok(Truth::No),
-            not_yet @ Outcome::NotYet(_) => return Ok(if matches!(item, Outcome::Absent) { Truth::No } else { Truth::Open(waits(item, not_yet)) }),
+            not_yet @ Outcome::NotYet(_) => {
+                return Ok(if matches!(item, Outcome::Absent) { Truth::No } else { Truth::Open(waits(item, not_yet)) });
+            }
         };
         Ok(match item {
             Outcome::Known(item) => {
@@ -254,7 +284,9 @@ impl Evaluation<'_> {
                 Ok(Outcome::Known(Linear::fixed(Value::List(values))))
             }
             Kind::Negative(inner) => match self.outcome(inner)? {
-                Outcome::Known(linear) => linear.negative().map(Outcome::Known).map_err(|nonsense| self.error(node, nonsense)),
+                Outcome::Known(linear) => {
+                    linear.negative().map(Outcome::Known).map_err(|nonsense| self.error(node, nonsense))
+                }
                 other => Ok(other),
             },
             Kind::Chain(first, rest) => {
@@ -262,7 +294,9 @@ impl Evaluation<'_> {
                 for (operator, next) in rest {
                     let next = self.outcome(next)?;
                     result = match (result, next) {
-                        (Outcome::Known(left), Outcome::Known(right)) => Outcome::Known(left.combined(*operator, &right).map_err(|nonsense| self.error(node, nonsense))?),
+                        (Outcome::Known(left), Outcome::Known(right)) => Outcome::Known(
+                            left.combined(*operator, &right).map_err(|nonsense| self.error(node, nonsense))?,
+                        ),
                         (Outcome::Absent, _) | (_, Outcome::Absent) => Outcome::Absent,
                         (left, right) => Outcome::NotYet(waits(left, right)),
                     };
@@ -270,17 +304,20 @@ impl Evaluation<'_> {
                 Ok(result)
             }
             Kind::Call(function, arguments) => self.call(node, *function, arguments),
-            Kind::Ask(_) | Kind::Not(_) | Kind::And(_) | Kind::Or(_) | Kind::Compare(..) | Kind::In { .. } => Ok(match self.truth(node)? {
-                Truth::Yes => Outcome::Known(Linear::fixed(Value::Bool(true))),
-                Truth::No => Outcome::Known(Linear::fixed(Value::Bool(false))),
-                Truth::Open(waits_for) => Outcome::NotYet(waits_for),
-            }),
+            Kind::Ask(_) | Kind::Not(_) | Kind::And(_) | Kind::Or(_) | Kind::Compare(..) | Kind::In { .. } => {
+                Ok(match self.truth(node)? {
+                    Truth::Yes => Outcome::Known(Linear::fixed(Value::Bool(true))),
+                    Truth::No => Outcome::Known(Linear::fixed(Value::Bool(false))),
+                    Truth::Open(waits_for) => Outcome::NotYet(waits_for),
+                })
+            }
         }
     }
 
     fn moving(&self, value: &Value, slope: f64) -> Outcome {
         // A value that has moved out of range is taken as no longer there.
-        Linear::moved(value, slope, self.after).map_or(Outcome::Absent, |value| Outcome::Known(Linear { value, slope, bend: None }))
+        Linear::moved(value, slope, self.after)
+            .map_or(Outcome::Absent, |value| Outcome::Known(Linear { value, slope, bend: None }))
     }
 
     fn call(&mut self, node: &Node, function: Function, arguments: &[Node]) -> Result<Outcome, EvalError> {
@@ -288,10 +325,13 @@ impl Evaluation<'_> {
         for argument in arguments {
             let next = self.outcome(argument)?;
             result = Some(match (function, result, next) {
-                (Function::Abs, _, Outcome::Known(linear)) => Outcome::Known(linear.absolute().map_err(|nonsense| self.error(node, nonsense))?),
+                (Function::Abs, _, Outcome::Known(linear)) => {
+                    Outcome::Known(linear.absolute().map_err(|nonsense| self.error(node, nonsense))?)
+                }
                 (_, None, next) => next,
                 (function, Some(Outcome::Known(left)), Outcome::Known(right)) => {
-                    let wanted = if function == Function::Min { std::cmp::Ordering::Less } else { std::cmp::Ordering::Greater };
+                    let wanted =
+                        if function == Function::Min { std::cmp::Ordering::Less } else { std::cmp::Ordering::Greater };
                     Outcome::Known(left.extreme(right, wanted).map_err(|nonsense| self.error(node, nonsense))?)
                 }
                 (_, Some(Outcome::Absent), _) | (_, _, Outcome::Absent) => Outcome::Absent,

@@ -73,14 +73,23 @@ fn quoted(rest: &str, at: usize) -> Result<(Word, usize), ExprError> {
 fn number(rest: &str, at: usize) -> Result<(Word, usize), ExprError> {
     let bytes = rest.as_bytes();
     let is_date = bytes.len() >= 10
-        && bytes[..10].iter().enumerate().all(|(n, byte)| if n == 4 || n == 7 { *byte == b'-' } else { byte.is_ascii_digit() });
+        && bytes[..10]
+            .iter()
+            .enumerate()
+            .all(|(n, byte)| if n == 4 || n == 7 { *byte == b'-' } else { byte.is_ascii_digit() });
     if is_date {
         let in_time = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '.' | '+' | '-');
         let end = rest.find(|c: char| !in_time(c)).unwrap_or(rest.len());
         let text = &rest[..end];
         return crate::time::parse_instant(text, Timestamp::UNIX_EPOCH)
             .map(|at| (Word::Literal(Value::Time(at)), end))
-            .map_err(|_| error(at..at + end, format!("`{text}` is no time"), Some("write `2026-01-31` or `2026-01-31T06:00:00Z`")));
+            .map_err(|_| {
+                error(
+                    at..at + end,
+                    format!("`{text}` is no time"),
+                    Some("write `2026-01-31` or `2026-01-31T06:00:00Z`"),
+                )
+            });
     }
     let end = rest.find(|c: char| !c.is_alphanumeric() && c != '.' && c != '_').unwrap_or(rest.len());
     let text = &rest[..end];
@@ -88,7 +97,8 @@ fn number(rest: &str, at: usize) -> Result<(Word, usize), ExprError> {
         let number = text.parse().map_err(|_| error(at..at + end, "the number is too large", None))?;
         return Ok((Word::Literal(Value::Int(number)), end));
     }
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E')) && !text.ends_with('.');
+    let is_plain =
+        text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E')) && !text.ends_with('.');
     if is_plain && let Ok(number) = text.parse::<f64>() {
         if !number.is_finite() {
             return Err(error(at..at + end, "the number is too large", None));
@@ -103,7 +113,11 @@ fn number(rest: &str, at: usize) -> Result<(Word, usize), ExprError> {
         let size = i64::try_from(size).map_err(|_| error(at..at + end, "the size is too large", None))?;
         return Ok((Word::Literal(Value::Int(size)), end));
     }
-    Err(error(at..at + end, format!("`{text}` is no number, span of time or size"), Some("write `24h`, `14d`, `1h30m`, `10GB`; a product or step whose name starts with a digit stands in quotes")))
+    Err(error(
+        at..at + end,
+        format!("`{text}` is no number, span of time or size"),
+        Some("write `24h`, `14d`, `1h30m`, `10GB`; a product or step whose name starts with a digit stands in quotes"),
+    ))
 }
 
 /// Returns a number written with an exponent as a whole number, if it is one.

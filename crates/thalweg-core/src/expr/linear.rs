@@ -81,9 +81,17 @@ fn span(nanos: i128) -> Result<Value, Nonsense> {
     duration_from_nanos(nanos).map(Value::Duration).ok_or_else(|| nonsense("the span of time is out of range", None))
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "`as` saturates, and shares of spans are approximate")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "`as` saturates, and shares of spans are approximate"
+)]
 fn scaled(nanos: i128, factor: f64) -> i128 {
-    if factor.fract() == 0.0 && factor.abs() < 1e15 { nanos.saturating_mul(factor as i128) } else { (nanos as f64 * factor).round() as i128 }
+    if factor.fract() == 0.0 && factor.abs() < 1e15 {
+        nanos.saturating_mul(factor as i128)
+    } else {
+        (nanos as f64 * factor).round() as i128
+    }
 }
 
 impl Linear {
@@ -106,7 +114,11 @@ impl Linear {
     }
 
     /// Returns when the difference to `other` passes zero: the first whole nanosecond at or after.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "`as` saturates; slopes of whole seconds are exact")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "`as` saturates; slopes of whole seconds are exact"
+    )]
     fn meets(&self, other: &Self) -> Option<i128> {
         let slope = self.slope - other.slope;
         if slope == 0.0 {
@@ -135,7 +147,9 @@ impl Linear {
 
     pub(super) fn negative(&self) -> Result<Self, Nonsense> {
         let value = match &self.value {
-            Value::Int(number) => Value::Int(number.checked_neg().ok_or_else(|| nonsense("the number is too large", None))?),
+            Value::Int(number) => {
+                Value::Int(number.checked_neg().ok_or_else(|| nonsense("the number is too large", None))?)
+            }
             Value::Float(number) => Value::Float(-number),
             Value::Duration(length) => span(-length.as_nanos())?,
             other => return Err(nonsense(format!("{} has no negative", kind(other)), None)),
@@ -147,7 +161,9 @@ impl Linear {
         let zero = match &self.value {
             Value::Int(_) | Value::Float(_) => Value::Int(0),
             Value::Duration(_) => Value::Duration(SignedDuration::ZERO),
-            other => return Err(nonsense(format!("`abs` takes a number or a span of time, not {}", kind(other)), None)),
+            other => {
+                return Err(nonsense(format!("`abs` takes a number or a span of time, not {}", kind(other)), None));
+            }
         };
         let zero = Self::fixed(zero);
         let mut result = match order(&self.value, &zero.value) {
@@ -165,7 +181,8 @@ impl Linear {
         let found = order(&self.value, &other.value).ok_or_else(|| unlike(&self.value, &other.value, "compare"))?;
         let bend = earlier(earlier(self.bend, other.bend), self.meets(&other).filter(|at| *at > 0));
         // Of equal ones the one that will be the wanted one decides the slope.
-        let ahead = if found == Ordering::Equal { self.slope.partial_cmp(&other.slope).unwrap_or(found) } else { found };
+        let ahead =
+            if found == Ordering::Equal { self.slope.partial_cmp(&other.slope).unwrap_or(found) } else { found };
         let chosen = if ahead == wanted || ahead == Ordering::Equal { self } else { other };
         Ok(Self { bend, ..chosen })
     }
@@ -264,7 +281,8 @@ impl Linear {
         let rest = whole.rem_euclid(unit_nanos);
         let mut result = Self::joined(span(rest)?, self.slope, self, other);
         // The remainder jumps where the divisor, or zero, is passed.
-        let (rest, edges) = (Self { value: span(rest)?, slope: self.slope, bend: None }, [Value::Duration(unit), span(-1)?]);
+        let (rest, edges) =
+            (Self { value: span(rest)?, slope: self.slope, bend: None }, [Value::Duration(unit), span(-1)?]);
         for edge in edges {
             result.bend = earlier(result.bend, rest.meets(&Self::fixed(edge)).filter(|at| *at > 0));
         }
@@ -277,9 +295,23 @@ impl Linear {
         let only_equality = matches!(comparison, Comparison::Equal | Comparison::Unequal);
         let order = match order(a, b) {
             Some(order) => order,
-            None if only_equality && is_same_kind(a, b) => if equal(a, b) { Ordering::Equal } else { Ordering::Less },
+            None if only_equality && is_same_kind(a, b) => {
+                if equal(a, b) {
+                    Ordering::Equal
+                } else {
+                    Ordering::Less
+                }
+            }
             // A field that looks like a number and is text, and the other way round, are simply not equal.
-            None if only_equality && matches!((a, b), (Value::Text(_), Value::Int(_) | Value::Float(_)) | (Value::Int(_) | Value::Float(_), Value::Text(_))) => Ordering::Less,
+            None if only_equality
+                && matches!(
+                    (a, b),
+                    (Value::Text(_), Value::Int(_) | Value::Float(_))
+                        | (Value::Int(_) | Value::Float(_), Value::Text(_))
+                ) =>
+            {
+                Ordering::Less
+            }
             None => return Err(unlike(a, b, "compare")),
         };
         Ok(match comparison {
@@ -302,7 +334,14 @@ pub(super) fn earlier(one: Option<i128>, other: Option<i128>) -> Option<i128> {
 }
 
 fn is_same_kind(a: &Value, b: &Value) -> bool {
-    matches!((a, b), (Value::Bool(_), Value::Bool(_)) | (Value::List(_), Value::List(_)) | (Value::Float(_), Value::Float(_)) | (Value::Int(_), Value::Float(_)) | (Value::Float(_), Value::Int(_)))
+    matches!(
+        (a, b),
+        (Value::Bool(_), Value::Bool(_))
+            | (Value::List(_), Value::List(_))
+            | (Value::Float(_), Value::Float(_))
+            | (Value::Int(_), Value::Float(_))
+            | (Value::Float(_), Value::Int(_))
+    )
 }
 
 /// Tells if two values are equal as conditions see it: numbers by value, unlike kinds never.
@@ -328,11 +367,21 @@ fn order(a: &Value, b: &Value) -> Option<Ordering> {
 fn unlike(a: &Value, b: &Value, verb: &str) -> Nonsense {
     let is_number = |value: &Value| number(value).is_some();
     let help = match (a, b) {
-        (Value::Duration(_), other) | (other, Value::Duration(_)) if is_number(other) => Some("a span of time has a unit: write `14d`, `2h`, `30m`"),
-        (Value::Time(_), Value::Text(_)) | (Value::Text(_), Value::Time(_)) => Some("a date is written without quotes: `2026-01-31` or `2026-01-31T06:00:00Z`"),
-        (Value::Time(_), other) | (other, Value::Time(_)) if is_number(other) => Some("a time is written as a date: `2026-01-31` or `2026-01-31T06:00:00Z`"),
-        (Value::Time(_), Value::Duration(_)) | (Value::Duration(_), Value::Time(_)) => Some("compare the time since then: `now - time > 2h`"),
-        (Value::Text(_), other) | (other, Value::Text(_)) if is_number(other) => Some("give the field a type, such as `{name:int}`, or write the number in quotes"),
+        (Value::Duration(_), other) | (other, Value::Duration(_)) if is_number(other) => {
+            Some("a span of time has a unit: write `14d`, `2h`, `30m`")
+        }
+        (Value::Time(_), Value::Text(_)) | (Value::Text(_), Value::Time(_)) => {
+            Some("a date is written without quotes: `2026-01-31` or `2026-01-31T06:00:00Z`")
+        }
+        (Value::Time(_), other) | (other, Value::Time(_)) if is_number(other) => {
+            Some("a time is written as a date: `2026-01-31` or `2026-01-31T06:00:00Z`")
+        }
+        (Value::Time(_), Value::Duration(_)) | (Value::Duration(_), Value::Time(_)) => {
+            Some("compare the time since then: `now - time > 2h`")
+        }
+        (Value::Text(_), other) | (other, Value::Text(_)) if is_number(other) => {
+            Some("give the field a type, such as `{name:int}`, or write the number in quotes")
+        }
         (Value::List(_), _) | (_, Value::List(_)) => Some("write `x in [1, 2]`"),
         _ => None,
     };

@@ -32,7 +32,11 @@ pub(super) enum Kind {
     /// Any, in order.
     Or(Vec<Node>),
     Compare(Box<Node>, Comparison, Box<Node>),
-    In { item: Box<Node>, list: Box<Node>, negated: bool },
+    In {
+        item: Box<Node>,
+        list: Box<Node>,
+        negated: bool,
+    },
     Negative(Box<Node>),
     /// A first term and what is done to it, in order.
     Chain(Box<Node>, Vec<(char, Node)>),
@@ -69,13 +73,19 @@ pub(super) fn parse(text: &str) -> Result<Node, ExprError> {
         return Err(error(0..text.len(), "the expression is too long", None));
     }
     if words.is_empty() {
-        return Err(error(0..text.len(), "the expression is empty", Some("write a comparison such as `cpid in $distributed` or `age >= 14d`")));
+        return Err(error(
+            0..text.len(),
+            "the expression is empty",
+            Some("write a comparison such as `cpid in $distributed` or `age >= 14d`"),
+        ));
     }
     let mut parser = Parser { words, at: 0, end: text.len(), depth: 0 };
     let node = parser.any()?;
     match parser.words.get(parser.at) {
         None => Ok(node),
-        Some((word, span)) => Err(error(span.clone(), format!("`{}` does not belong here", &text[span.clone()]), parser.help_after(word))),
+        Some((word, span)) => {
+            Err(error(span.clone(), format!("`{}` does not belong here", &text[span.clone()]), parser.help_after(word)))
+        }
     }
 }
 
@@ -116,7 +126,9 @@ impl Parser {
 
     fn help_after(&self, word: &Word) -> Option<&'static str> {
         match word {
-            Word::Sign("==" | "!=" | "<" | "<=" | ">" | ">=") => Some("comparisons do not follow each other: write `a < b and b < c`"),
+            Word::Sign("==" | "!=" | "<" | "<=" | ">" | ">=") => {
+                Some("comparisons do not follow each other: write `a < b and b < c`")
+            }
             Word::Name(_) | Word::Literal(_) => Some("conditions are joined by `and` and `or`; text stands in quotes"),
             _ => None,
         }
@@ -132,7 +144,12 @@ impl Parser {
         node
     }
 
-    fn joined(&mut self, keyword: &str, next: fn(&mut Self) -> Result<Node, ExprError>, join: fn(Vec<Node>) -> Kind) -> Result<Node, ExprError> {
+    fn joined(
+        &mut self,
+        keyword: &str,
+        next: fn(&mut Self) -> Result<Node, ExprError>,
+        join: fn(Vec<Node>) -> Kind,
+    ) -> Result<Node, ExprError> {
         let first = next(self)?;
         let mut all = vec![first];
         while self.keyword(keyword) {
@@ -170,7 +187,11 @@ impl Parser {
             self.at += 1 + usize::from(negated);
             let list = self.sum()?;
             if matches!(list.kind, Kind::Literal(_)) {
-                return Err(error(list.span, "a list is expected after `in`", Some("write `x in [1, 2]` or `x in $list`")));
+                return Err(error(
+                    list.span,
+                    "a list is expected after `in`",
+                    Some("write `x in [1, 2]` or `x in $list`"),
+                ));
             }
             let span = left.span.start..list.span.end;
             return Ok(Node { kind: Kind::In { item: Box::new(left), list: Box::new(list), negated }, span });
@@ -189,7 +210,11 @@ impl Parser {
         Ok(Node { kind: Kind::Compare(Box::new(left), comparison, Box::new(right)), span })
     }
 
-    fn chain(&mut self, signs: &[&'static str], next: fn(&mut Self) -> Result<Node, ExprError>) -> Result<Node, ExprError> {
+    fn chain(
+        &mut self,
+        signs: &[&'static str],
+        next: fn(&mut Self) -> Result<Node, ExprError>,
+    ) -> Result<Node, ExprError> {
         let first = next(self)?;
         let mut rest: Vec<(char, Node)> = Vec::new();
         while let Some(sign) = self.sign(signs) {
@@ -261,16 +286,27 @@ impl Parser {
                     Some("true") => Kind::Literal(Value::Bool(true)),
                     Some("false") => Kind::Literal(Value::Bool(false)),
                     Some("now") => Kind::Now,
-                    Some(word @ ("and" | "or" | "not" | "in")) => return Err(error(span, format!("a value is expected before `{word}`"), None)),
-                    _ if self.words.get(self.at + 1).is_some_and(|next| next.0 == Word::Sign("(")) => return self.call(&name),
+                    Some(word @ ("and" | "or" | "not" | "in")) => {
+                        return Err(error(span, format!("a value is expected before `{word}`"), None));
+                    }
+                    _ if self.words.get(self.at + 1).is_some_and(|next| next.0 == Word::Sign("(")) => {
+                        return self.call(&name);
+                    }
                     _ => Kind::Name(name),
                 }
             }
             Some(Word::Braces(text)) => {
-                let help = format!("in a condition a field is written without braces: `{}`", text.trim_matches(['{', '}']));
+                let help =
+                    format!("in a condition a field is written without braces: `{}`", text.trim_matches(['{', '}']));
                 return Err(error(span, "braces do not belong here", Some(&help)));
             }
-            _ => return Err(error(span, "a value is expected", Some("a value is a name, a number, a text in quotes, a span `24h`, a size `10GB` or a date"))),
+            _ => {
+                return Err(error(
+                    span,
+                    "a value is expected",
+                    Some("a value is a name, a number, a text in quotes, a span `24h`, a size `10GB` or a date"),
+                ));
+            }
         };
         self.at += 1;
         Ok(Node { kind, span })
@@ -282,7 +318,13 @@ impl Parser {
             Some("abs") if name.0.len() == 1 => Function::Abs,
             Some("min") if name.0.len() == 1 => Function::Min,
             Some("max") if name.0.len() == 1 => Function::Max,
-            _ => return Err(error(span, format!("there is no function `{name}`"), Some("known are `abs`, `min` and `max`"))),
+            _ => {
+                return Err(error(
+                    span,
+                    format!("there is no function `{name}`"),
+                    Some("known are `abs`, `min` and `max`"),
+                ));
+            }
         };
         self.at += 2;
         let values = self.values(")")?;
@@ -306,7 +348,10 @@ impl Parser {
             return Ok(Some(Predicate::ReceiptedAt { product: None, station: self.subject("a station")? }));
         }
         // `rawacf-dmap receipted at campus`
-        if self.word_at(1) == Some("receipted") && self.word_at(2) == Some("at") && !matches!(self.word_at(0), Some("and" | "or" | "not" | "in")) {
+        if self.word_at(1) == Some("receipted")
+            && self.word_at(2) == Some("at")
+            && !matches!(self.word_at(0), Some("and" | "or" | "not" | "in"))
+        {
             let product = self.subject("a product")?;
             self.at += 2;
             return Ok(Some(Predicate::ReceiptedAt { product: Some(product), station: self.subject("a station")? }));
@@ -319,7 +364,8 @@ impl Parser {
                 Some(Word::Literal(Value::Int(count))) => u32::try_from(*count).ok().filter(|count| *count > 0),
                 _ => None,
             };
-            let count = count.ok_or_else(|| error(span, "a number of copies is expected", Some("write `2 copies elsewhere`")))?;
+            let count = count
+                .ok_or_else(|| error(span, "a number of copies is expected", Some("write `2 copies elsewhere`")))?;
             self.at += 2;
             if !self.keyword("elsewhere") {
                 return Err(error(self.span(), "`elsewhere` is missing", Some("write `2 copies elsewhere`")));
@@ -327,8 +373,12 @@ impl Parser {
             return Ok(Some(Predicate::CopiesElsewhere(count)));
         }
         // `step search-products done`
-        let a_name_follows = matches!(self.words.get(self.at + 1), Some((Word::Name(_) | Word::Literal(Value::Text(_)), _)));
-        if self.word_at(0) == Some("step") && a_name_follows && !matches!(self.word_at(1), Some("and" | "or" | "not" | "in")) {
+        let a_name_follows =
+            matches!(self.words.get(self.at + 1), Some((Word::Name(_) | Word::Literal(Value::Text(_)), _)));
+        if self.word_at(0) == Some("step")
+            && a_name_follows
+            && !matches!(self.word_at(1), Some("and" | "or" | "not" | "in"))
+        {
             self.at += 1;
             let step = self.subject("a step")?;
             if !self.keyword("done") {
@@ -345,7 +395,13 @@ impl Parser {
         let name = match self.peek() {
             Some(Word::Name(name)) if !name.is_param() => name.to_string(),
             Some(Word::Literal(Value::Text(text)) | Word::Braces(text)) => text.clone(),
-            _ => return Err(error(span, format!("{what} is expected"), Some("write its name; in quotes if it holds other signs than letters, digits, `_` and `-`"))),
+            _ => {
+                return Err(error(
+                    span,
+                    format!("{what} is expected"),
+                    Some("write its name; in quotes if it holds other signs than letters, digits, `_` and `-`"),
+                ));
+            }
         };
         self.at += 1;
         Ok(name)

@@ -17,7 +17,9 @@ impl ExprEnv for Facts {
     fn lookup(&self, name: &Name) -> Lookup {
         let text = name.to_string();
         match self.values.get(&text) {
-            Some(value) if matches!(text.as_str(), "age" | "unchanged") => Lookup::Moving { value: value.clone(), slope: 1 },
+            Some(value) if matches!(text.as_str(), "age" | "unchanged") => {
+                Lookup::Moving { value: value.clone(), slope: 1 }
+            }
             Some(value) if text == "left" => Lookup::Moving { value: value.clone(), slope: -1 },
             Some(value) => Lookup::Value(value.clone()),
             None if text.starts_with("in.") => Lookup::NotYet(text),
@@ -61,13 +63,22 @@ fn facts() -> Facts {
     ];
     Facts {
         values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        yes: vec!["receipted at site".to_owned(), "rawacf-dmap receipted at campus".to_owned(), "2 copies elsewhere".to_owned(), "step search-products done".to_owned(), "receipted at {dsm}".to_owned()],
+        yes: vec![
+            "receipted at site".to_owned(),
+            "rawacf-dmap receipted at campus".to_owned(),
+            "2 copies elsewhere".to_owned(),
+            "step search-products done".to_owned(),
+            "receipted at {dsm}".to_owned(),
+        ],
         now: at("2024-01-15T12:00:00Z"),
     }
 }
 
 fn verdict(text: &str) -> Verdict {
-    Expr::parse(text).unwrap_or_else(|error| panic!("{text}: {error:?}")).eval(&facts()).unwrap_or_else(|error| panic!("{text}: {error:?}"))
+    Expr::parse(text)
+        .unwrap_or_else(|error| panic!("{text}: {error:?}"))
+        .eval(&facts())
+        .unwrap_or_else(|error| panic!("{text}: {error:?}"))
 }
 
 #[rstest]
@@ -289,7 +300,10 @@ fn names_and_questions_are_listed() {
     assert_eq!(expr.names_with_spans()[2].1, 36..40);
     assert_eq!(
         expr.predicates(),
-        [Predicate::ReceiptedAt { product: Some("usb-a".to_owned()), station: "{dsm}".to_owned() }, Predicate::StepDone("x".to_owned())]
+        [
+            Predicate::ReceiptedAt { product: Some("usb-a".to_owned()), station: "{dsm}".to_owned() },
+            Predicate::StepDone("x".to_owned())
+        ]
     );
     assert!(expr.as_str().starts_with("in.kernel"));
 }

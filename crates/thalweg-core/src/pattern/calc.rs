@@ -62,10 +62,17 @@ impl Calc {
         let calc = parser.sum()?;
         parser.blanks();
         if parser.at < text.len() {
-            return Err(parser.error("this does not belong here", Some("a derived part is arithmetic such as `{gps/1e6}`, `{date(time, \"%Y/%m\")}` or `{table(field)}`")));
+            return Err(parser.error(
+                "this does not belong here",
+                Some("a derived part is arithmetic such as `{gps/1e6}`, `{date(time, \"%Y/%m\")}` or `{table(field)}`"),
+            ));
         }
         if let Calc::Field(name) = &calc {
-            return Err(CalcError { at: 0, message: format!("`{name}` alone is no derived part"), help: Some(format!("write `{{{name}}}` without blanks or parentheses")) });
+            return Err(CalcError {
+                at: 0,
+                message: format!("`{name}` alone is no derived part"),
+                help: Some(format!("write `{{{name}}}` without blanks or parentheses")),
+            });
         }
         Ok(calc)
     }
@@ -80,7 +87,11 @@ impl Calc {
                 left.add_fields(fields);
                 right.add_fields(fields);
             }
-            Self::Negative(inner) | Self::Date(inner, _) | Self::Letter(inner) | Self::Number(inner) | Self::Table(_, inner) => inner.add_fields(fields),
+            Self::Negative(inner)
+            | Self::Date(inner, _)
+            | Self::Letter(inner)
+            | Self::Number(inner)
+            | Self::Table(_, inner) => inner.add_fields(fields),
         }
     }
 
@@ -97,7 +108,9 @@ impl Calc {
                 }
                 inner.add_tables(tables);
             }
-            Self::Negative(inner) | Self::Date(inner, _) | Self::Letter(inner) | Self::Number(inner) => inner.add_tables(tables),
+            Self::Negative(inner) | Self::Date(inner, _) | Self::Letter(inner) | Self::Number(inner) => {
+                inner.add_tables(tables)
+            }
         }
     }
 
@@ -107,7 +120,9 @@ impl Calc {
         match self {
             Self::Int(number) => Ok(Value::Int(*number)),
             Self::Field(name) => input.fields.get(name).cloned().ok_or_else(|| CalcFailure::Missing(name.clone())),
-            Self::Negative(inner) => Ok(Value::Int(inner.int(input)?.checked_neg().ok_or_else(|| other("the number is too large".to_owned()))?)),
+            Self::Negative(inner) => Ok(Value::Int(
+                inner.int(input)?.checked_neg().ok_or_else(|| other("the number is too large".to_owned()))?,
+            )),
             Self::Pair(left, operator, right) => {
                 let (left, right) = (left.int(input)?, right.int(input)?);
                 let result = match operator {
@@ -118,7 +133,9 @@ impl Calc {
                     '/' => left.checked_div_euclid(right),
                     _ => left.checked_rem_euclid(right),
                 };
-                result.map(Value::Int).ok_or_else(|| other(if right == 0 { "division by zero".to_owned() } else { "the number is too large".to_owned() }))
+                result.map(Value::Int).ok_or_else(|| {
+                    other(if right == 0 { "division by zero".to_owned() } else { "the number is too large".to_owned() })
+                })
             }
             Self::Date(inner, format) => {
                 let at = inner.time(input)?.ok_or_else(|| other("the field is no time".to_owned()))?;
@@ -128,13 +145,18 @@ impl Calc {
             }
             Self::Letter(inner) => {
                 let number = inner.int(input)?;
-                letter(number).map(|c| Value::Text(c.to_string())).ok_or_else(|| other(format!("{number} has no letter; only 0 to 25 have")))
+                letter(number)
+                    .map(|c| Value::Text(c.to_string()))
+                    .ok_or_else(|| other(format!("{number} has no letter; only 0 to 25 have")))
             }
             Self::Number(inner) => match inner.eval(input)? {
                 Value::Int(number) => Ok(Value::Int(number)),
                 Value::Text(text) => match text.as_bytes() {
                     [letter @ b'a'..=b'z'] => Ok(Value::Int(i64::from(letter - b'a'))),
-                    _ => text.parse().map(Value::Int).map_err(|_| other(format!("`{text}` is neither a letter from a to z nor a number"))),
+                    _ => text
+                        .parse()
+                        .map(Value::Int)
+                        .map_err(|_| other(format!("`{text}` is neither a letter from a to z nor a number"))),
                 },
                 value => Err(other(format!("`{value}` is neither a letter from a to z nor a number"))),
             },
@@ -251,7 +273,11 @@ impl Parser<'_> {
                 let calc = match name.as_str() {
                     "date" => {
                         if !self.take(',') {
-                            return Err(CalcError { at: start, message: "`date` is not told how to write the time".to_owned(), help: Some("write `date(time, \"%Y/%m\")`".to_owned()) });
+                            return Err(CalcError {
+                                at: start,
+                                message: "`date` is not told how to write the time".to_owned(),
+                                help: Some("write `date(time, \"%Y/%m\")`".to_owned()),
+                            });
                         }
                         Calc::Date(argument, self.format()?)
                     }
@@ -271,17 +297,30 @@ impl Parser<'_> {
         let rest = &self.text[self.at..];
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '.').unwrap_or(rest.len());
         let (digits, exponent) = rest[..end].split_once(['e', 'E']).unwrap_or((&rest[..end], "0"));
-        let number = digits.parse::<i64>().ok().zip(exponent.parse::<u32>().ok()).and_then(|(number, exponent)| number.checked_mul(10_i64.checked_pow(exponent)?));
-        let number = number.ok_or_else(|| self.error(format!("`{}` is no whole number", &rest[..end]), Some("write `1000000` or `1e6`")))?;
+        let number = digits
+            .parse::<i64>()
+            .ok()
+            .zip(exponent.parse::<u32>().ok())
+            .and_then(|(number, exponent)| number.checked_mul(10_i64.checked_pow(exponent)?));
+        let number = number.ok_or_else(|| {
+            self.error(format!("`{}` is no whole number", &rest[..end]), Some("write `1000000` or `1e6`"))
+        })?;
         self.at += end;
         Ok(Calc::Int(number))
     }
 
     fn format(&mut self) -> Result<TimeFormat, CalcError> {
-        let quote = self.peek().filter(|c| matches!(c, '"' | '\'')).ok_or_else(|| self.error("a text in quotes is expected", Some("write `date(time, \"%Y/%m\")`")))?;
+        let quote = self
+            .peek()
+            .filter(|c| matches!(c, '"' | '\''))
+            .ok_or_else(|| self.error("a text in quotes is expected", Some("write `date(time, \"%Y/%m\")`")))?;
         let start = self.at + 1;
         let length = self.text[start..].find(quote).ok_or_else(|| self.error("the text has no closing quote", None))?;
         self.at = start + length + 1;
-        TimeFormat::parse(&self.text[start..start + length]).map_err(|error| CalcError { at: start + error.at, message: error.message, help: None })
+        TimeFormat::parse(&self.text[start..start + length]).map_err(|error| CalcError {
+            at: start + error.at,
+            message: error.message,
+            help: None,
+        })
     }
 }

@@ -48,13 +48,16 @@ fn example_value(kind: &FieldType, k: usize) -> Value {
         FieldType::Letter => Value::Int(i64::try_from(k % 26).unwrap_or(0)),
         FieldType::Choice(choices) => Value::Text(choices[k % choices.len().max(1)].clone()),
         FieldType::Regex(regex) => Value::Text(regex_example(regex, k).unwrap_or_default()),
-        FieldType::Int { width } => Value::Int(number % 10_i64.pow(u32::try_from(width.unwrap_or(18).min(18)).unwrap_or(18))),
+        FieldType::Int { width } => {
+            Value::Int(number % 10_i64.pow(u32::try_from(width.unwrap_or(18).min(18)).unwrap_or(18)))
+        }
         FieldType::Gps { width } | FieldType::Unix { width } | FieldType::Since { width, .. } => {
             Value::Int(seconds % 10_i64.pow(u32::try_from(width.unwrap_or(18).min(18)).unwrap_or(18)))
         }
         FieldType::Time { .. } => {
             // 2024-02-03T04:05:06Z, whole midnights, and 2011-11-11T11:11:11Z.
-            let unix = [1_706_933_106, 1_706_918_400, 1_321_009_871][k % 3] + i64::try_from(k / 3).unwrap_or(0) * 86_400;
+            let unix =
+                [1_706_933_106, 1_706_918_400, 1_321_009_871][k % 3] + i64::try_from(k / 3).unwrap_or(0) * 86_400;
             Value::Time(Timestamp::from_second(unix).unwrap_or_default())
         }
     }
@@ -77,8 +80,13 @@ fn regex_example(regex: &str, k: usize) -> Option<String> {
         }
         text
     });
-    let probes = ["abc", "a", "x", "0", "1", "12", "123", "A", "ABC", "A1", "a1", "ab", "abcd", "2024", "20240203", "1.5", "a-b", "a_b", "S5"];
-    made.into_iter().chain(probes.iter().map(|probe| (*probe).to_owned())).find(|text| whole.is_match(text) && !text.contains('/'))
+    let probes = [
+        "abc", "a", "x", "0", "1", "12", "123", "A", "ABC", "A1", "a1", "ab", "abcd", "2024", "20240203", "1.5", "a-b",
+        "a_b", "S5",
+    ];
+    made.into_iter()
+        .chain(probes.iter().map(|probe| (*probe).to_owned()))
+        .find(|text| whole.is_match(text) && !text.contains('/'))
 }
 
 pub(super) fn overlap(one: &Pattern, other: &Pattern) -> Option<String> {
@@ -129,7 +137,9 @@ impl Class {
 
     fn with(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Set { ascii: a, others: x }, Self::Set { ascii: b, others: y }) => Self::Set { ascii: a | b, others: x || y },
+            (Self::Set { ascii: a, others: x }, Self::Set { ascii: b, others: y }) => {
+                Self::Set { ascii: a | b, others: x || y }
+            }
             (set @ Self::Set { .. }, Self::Other(_)) | (Self::Other(_), set) => set,
         }
     }
@@ -154,8 +164,12 @@ impl Class {
     fn shared(self, other: Self) -> Option<char> {
         match (self, other) {
             (Self::Other(a), Self::Other(b)) => (a == b).then_some(a),
-            (Self::Other(c), Self::Set { others, .. }) | (Self::Set { others, .. }, Self::Other(c)) => others.then_some(c),
-            (Self::Set { ascii: a, others: x }, Self::Set { ascii: b, others: y }) => Self::Set { ascii: a & b, others: x && y }.pick(0),
+            (Self::Other(c), Self::Set { others, .. }) | (Self::Set { others, .. }, Self::Other(c)) => {
+                others.then_some(c)
+            }
+            (Self::Set { ascii: a, others: x }, Self::Set { ascii: b, others: y }) => {
+                Self::Set { ascii: a & b, others: x && y }.pick(0)
+            }
         }
     }
 
@@ -185,7 +199,9 @@ fn shapes(pattern: &Pattern) -> Vec<Vec<Step>> {
     });
     let mut all = Vec::new();
     let turns = choices.min(MAX_CHOICES);
-    for (present, turn) in (0..1_u32 << optional.min(MAX_OPTIONAL)).flat_map(|present| (0..turns).map(move |turn| (present, turn))) {
+    for (present, turn) in
+        (0..1_u32 << optional.min(MAX_OPTIONAL)).flat_map(|present| (0..turns).map(move |turn| (present, turn)))
+    {
         let mut shape = Some(Vec::new());
         let mut n = 0;
         for part in &pattern.parts {
@@ -232,7 +248,11 @@ fn add_shape(part: &Part, turn: usize, shape: &mut Option<Vec<Step>>) {
 
 /// Returns the shape of a simple regular expression: characters and classes with counts, in a row.
 fn shape_of_regex(regex: &str) -> Option<Vec<Step>> {
-    let regex = regex.strip_prefix("(?:").and_then(|inner| inner.strip_suffix(')')).filter(|inner| !inner.contains(['(', ')'])).unwrap_or(regex);
+    let regex = regex
+        .strip_prefix("(?:")
+        .and_then(|inner| inner.strip_suffix(')'))
+        .filter(|inner| !inner.contains(['(', ')']))
+        .unwrap_or(regex);
     let mut steps: Vec<Step> = Vec::new();
     let mut rest = regex.chars().peekable();
     while let Some(c) = rest.next() {
@@ -284,7 +304,10 @@ fn shape_of_regex(regex: &str) -> Option<Vec<Step>> {
             Some('{') => {
                 rest.next();
                 let counts: String = rest.by_ref().take_while(|c| *c != '}').collect();
-                let (least, most) = counts.split_once(',').map_or((counts.as_str(), Some(counts.as_str())), |(least, most)| (least, (!most.is_empty()).then_some(most)));
+                let (least, most) =
+                    counts.split_once(',').map_or((counts.as_str(), Some(counts.as_str())), |(least, most)| {
+                        (least, (!most.is_empty()).then_some(most))
+                    });
                 let least: usize = least.parse().ok()?;
                 let most = most.map(|most| most.parse::<usize>()).transpose().ok()?;
                 if least.max(most.unwrap_or(0)) > MAX_SHAPE {

@@ -64,7 +64,10 @@ impl FieldType {
         let (head, arguments) = match text.split_once('(') {
             Some((head, rest)) if matches!(head, "int" | "gps" | "unix" | "since") => {
                 let Some(inner) = rest.strip_suffix(')') else {
-                    return Err(TypeError::new(format!("the type {head}(…) does not end in `)`"), "close the parenthesis"));
+                    return Err(TypeError::new(
+                        format!("the type {head}(…) does not end in `)`"),
+                        "close the parenthesis",
+                    ));
                 };
                 (head, Some(inner))
             }
@@ -75,14 +78,27 @@ impl FieldType {
             "gps" => Ok(Self::Gps { width: arguments.map(width).transpose()? }),
             "unix" => Ok(Self::Unix { width: arguments.map(width).transpose()? }),
             "since" if arguments.is_some() => {
-                let (base, digits) = arguments.unwrap_or_default().split_once(',').map_or((arguments.unwrap_or_default(), None), |(base, digits)| (base, Some(digits)));
+                let (base, digits) = arguments
+                    .unwrap_or_default()
+                    .split_once(',')
+                    .map_or((arguments.unwrap_or_default(), None), |(base, digits)| (base, Some(digits)));
                 let is_iso = base.trim().as_bytes().get(4) == Some(&b'-');
                 let base = crate::time::parse_instant(base, Timestamp::UNIX_EPOCH).ok().filter(|_| is_iso);
-                let base = base.ok_or_else(|| TypeError::new("the start of the count is no ISO 8601 time", "write `since(2000-01-01)`, or `since(2000-01-01, 10)` for ten digits"))?;
+                let base = base.ok_or_else(|| {
+                    TypeError::new(
+                        "the start of the count is no ISO 8601 time",
+                        "write `since(2000-01-01)`, or `since(2000-01-01, 10)` for ten digits",
+                    )
+                })?;
                 Ok(Self::Since { base, width: digits.map(width).transpose()? })
             }
-            _ if text.ends_with(')') && ["letter(", "path(", "text(", "float("].iter().any(|wrong| text.starts_with(wrong)) => {
-                Err(TypeError::new(format!("`{text}` is no type"), "only `int`, `gps`, `unix` and `since` are told a number of digits"))
+            _ if text.ends_with(')')
+                && ["letter(", "path(", "text(", "float("].iter().any(|wrong| text.starts_with(wrong)) =>
+            {
+                Err(TypeError::new(
+                    format!("`{text}` is no type"),
+                    "only `int`, `gps`, `unix` and `since` are told a number of digits",
+                ))
             }
             "letter" => Ok(Self::Letter),
             "path" => Ok(Self::Path),
@@ -113,7 +129,10 @@ impl FieldType {
             Self::Int { width } | Self::Gps { width } | Self::Unix { width } | Self::Since { width, .. } => {
                 if width.is_none() && text.len() > 1 && text.starts_with('0') {
                     // Kept apart so that reading and writing always give the same path.
-                    return Err(format!("`{text}` has leading zeros; a type with a width such as `int({})` keeps them", text.len()));
+                    return Err(format!(
+                        "`{text}` has leading zeros; a type with a width such as `int({})` keeps them",
+                        text.len()
+                    ));
                 }
                 let number = text.parse::<i64>().map_err(|_| format!("`{text}` is too large a number"))?;
                 if self.is_time() && super::time_of(self, &Value::Int(number)).is_none() {
@@ -130,13 +149,22 @@ impl FieldType {
     /// whole path is read back.
     pub(super) fn write(&self, value: &Value, text: &mut String) -> Result<(), String> {
         match (self, value) {
-            (Self::Text | Self::Regex(_), Value::Text(value)) if !value.is_empty() && !value.contains('/') => text.push_str(value),
+            (Self::Text | Self::Regex(_), Value::Text(value)) if !value.is_empty() && !value.contains('/') => {
+                text.push_str(value)
+            }
             (Self::Text | Self::Regex(_), _) => return Err("text that is not empty and holds no `/`".to_owned()),
             (Self::Path, Value::Text(value)) if !value.is_empty() => text.push_str(value),
             (Self::Path, _) => return Err("text that is not empty".to_owned()),
             (Self::Choice(choices), Value::Text(value)) if choices.contains(value) => text.push_str(value),
-            (Self::Choice(choices), _) => return Err(format!("one of {}", choices.iter().map(|choice| format!("{choice:?}")).collect::<Vec<_>>().join(", "))),
-            (Self::Letter, Value::Int(number)) => text.push(letter(*number).ok_or("a number from 0 to 25, written a to z,")?),
+            (Self::Choice(choices), _) => {
+                return Err(format!(
+                    "one of {}",
+                    choices.iter().map(|choice| format!("{choice:?}")).collect::<Vec<_>>().join(", ")
+                ));
+            }
+            (Self::Letter, Value::Int(number)) => {
+                text.push(letter(*number).ok_or("a number from 0 to 25, written a to z,")?)
+            }
             (Self::Letter, _) => return Err("a number from 0 to 25, written a to z,".to_owned()),
             (Self::Int { width }, Value::Int(number)) => write_digits(*number, *width, text)?,
             (Self::Int { .. }, _) => return Err("a whole number".to_owned()),
@@ -144,7 +172,9 @@ impl FieldType {
                 let number = self.seconds_of(value).ok_or("a whole number of seconds, or a time on a full second,")?;
                 write_digits(number, *width, text)?;
             }
-            (Self::Time { format }, Value::Time(at)) => TimeFormat::parse(format).map_err(|error| error.message)?.write(*at, text)?,
+            (Self::Time { format }, Value::Time(at)) => {
+                TimeFormat::parse(format).map_err(|error| error.message)?.write(*at, text)?
+            }
             (Self::Time { .. }, _) => return Err("a time".to_owned()),
         }
         Ok(())
@@ -198,11 +228,9 @@ fn write_digits(number: i64, width: Option<usize>, text: &mut String) -> Result<
 }
 
 fn width(text: &str) -> Result<usize, TypeError> {
-    text.trim()
-        .parse()
-        .ok()
-        .filter(|width| (1..=MAX_WIDTH).contains(width))
-        .ok_or_else(|| TypeError::new(format!("the number of digits is not from 1 to {MAX_WIDTH}"), "write `int(3)` for three digits"))
+    text.trim().parse().ok().filter(|width| (1..=MAX_WIDTH).contains(width)).ok_or_else(|| {
+        TypeError::new(format!("the number of digits is not from 1 to {MAX_WIDTH}"), "write `int(3)` for three digits")
+    })
 }
 
 /// The types that are words.
@@ -232,21 +260,33 @@ fn distance(a: &str, b: &str) -> usize {
 fn choice_or_regex(text: &str) -> Result<FieldType, TypeError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     // One text to choose from.
-    if let Some(fixed) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).filter(|fixed| !fixed.is_empty() && fixed.chars().all(is_plain)) {
+    if let Some(fixed) = text
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'))
+        .filter(|fixed| !fixed.is_empty() && fixed.chars().all(is_plain))
+    {
         return Ok(FieldType::Choice(vec![fixed.to_owned()]));
     }
     if text.chars().all(|c| is_plain(c) || c == '|') {
         if let Some((_, right)) = MISTAKEN.iter().find(|(wrong, _)| *wrong == text) {
-            return Err(TypeError::new(format!("`{text}` is no type"), &format!("write `:{right}`; a choice of texts has a `|`")));
+            return Err(TypeError::new(
+                format!("`{text}` is no type"),
+                &format!("write `:{right}`; a choice of texts has a `|`"),
+            ));
         }
         let is_word = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         // A single word that looks like a type is a slip; any other is the one text that stands there.
         let types = TYPES.iter().map(|name| (*name, *name)).chain(MISTAKEN);
-        let near = types.map(|(name, right)| (distance(text, name), name.len(), right)).filter(|(far, length, _)| *far <= length.div_ceil(3)).min();
+        let near = types
+            .map(|(name, right)| (distance(text, name), name.len(), right))
+            .filter(|(far, length, _)| *far <= length.div_ceil(3))
+            .min();
         if let Some((_, _, right)) = near.filter(|_| is_word) {
             return Err(TypeError::new(
                 format!("`{text}` is no type"),
-                &format!("did you mean `:{right}`? for the fixed word write `:({text})`, for the word or nothing `:{text}|`"),
+                &format!(
+                    "did you mean `:{right}`? for the fixed word write `:({text})`, for the word or nothing `:{text}|`"
+                ),
             ));
         }
         let mut choices = Vec::new();

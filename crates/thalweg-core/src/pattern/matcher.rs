@@ -51,7 +51,10 @@ impl Matcher {
         let mut numbered = Vec::new();
         for (n, group) in groups.into_iter().enumerate() {
             let name = group_name(n);
-            let index = regex.capture_names().position(|known| known == Some(&name)).ok_or("a regular expression uses the names of the pattern's own groups")?;
+            let index = regex
+                .capture_names()
+                .position(|known| known == Some(&name))
+                .ok_or("a regular expression uses the names of the pattern's own groups")?;
             numbered.push((index, group));
         }
         let literal = |part: Option<&Part>| match part {
@@ -69,7 +72,12 @@ impl Matcher {
     }
 
     /// Reads the fields of `path`; without tables, look-ups in them count as fitting.
-    pub(super) fn read(&self, pattern: &Pattern, path: &str, tables: Option<&BTreeMap<String, Table>>) -> Result<Fields, NoMatch> {
+    pub(super) fn read(
+        &self,
+        pattern: &Pattern,
+        path: &str,
+        tables: Option<&BTreeMap<String, Table>>,
+    ) -> Result<Fields, NoMatch> {
         let path = if pattern.is_folder { path.strip_suffix('/').unwrap_or(path) } else { path };
         if !path.starts_with(&self.prefix) || !path.ends_with(&self.suffix) {
             return Err(NoMatch::Other);
@@ -88,7 +96,11 @@ impl Matcher {
                     let value = kind.read(found).map_err(|reason| NoMatch::BadValue { field: name.clone(), reason })?;
                     match fields.get(name) {
                         Some(known) if *known != value => {
-                            return Err(NoMatch::Derived { part: format!("the second {{{name}}}"), expected: known.to_string(), found: value.to_string() });
+                            return Err(NoMatch::Derived {
+                                part: format!("the second {{{name}}}"),
+                                expected: known.to_string(),
+                                found: value.to_string(),
+                            });
                         }
                         Some(_) => {}
                         None => {
@@ -101,7 +113,9 @@ impl Matcher {
                         times.push((name, TimeParts::default()));
                         times.len() - 1
                     });
-                    format.read(found, &mut times[n].1).map_err(|reason| NoMatch::BadValue { field: name.clone(), reason })?;
+                    format
+                        .read(found, &mut times[n].1)
+                        .map_err(|reason| NoMatch::BadValue { field: name.clone(), reason })?;
                 }
                 Group::Derived { .. } => {}
             }
@@ -121,7 +135,13 @@ impl Matcher {
     }
 
     /// Compares all appearances of times, and all derived parts, with what the fields make them.
-    fn check(&self, pattern: &Pattern, captures: &regex::Captures<'_>, fields: &Fields, tables: Option<&BTreeMap<String, Table>>) -> Result<(), NoMatch> {
+    fn check(
+        &self,
+        pattern: &Pattern,
+        captures: &regex::Captures<'_>,
+        fields: &Fields,
+        tables: Option<&BTreeMap<String, Table>>,
+    ) -> Result<(), NoMatch> {
         let input = CalcInput { fields, kinds: &pattern.kinds, tables };
         for (index, group) in &self.groups {
             let Some(found) = captures.get(*index).map(|found| found.as_str()) else { continue };
@@ -130,9 +150,16 @@ impl Matcher {
                 Group::Time { name, format } => {
                     let Some(Value::Time(at)) = fields.get(name) else { continue };
                     let mut expected = String::with_capacity(found.len());
-                    format.write(*at, &mut expected).map_err(|reason| NoMatch::BadValue { field: name.clone(), reason: format!("{reason} expected") })?;
+                    format.write(*at, &mut expected).map_err(|reason| NoMatch::BadValue {
+                        field: name.clone(),
+                        reason: format!("{reason} expected"),
+                    })?;
                     if expected != found {
-                        return Err(NoMatch::Derived { part: format!("{{{name}:{}}}", format.as_str()), expected, found: found.to_owned() });
+                        return Err(NoMatch::Derived {
+                            part: format!("{{{name}:{}}}", format.as_str()),
+                            expected,
+                            found: found.to_owned(),
+                        });
                     }
                 }
                 Group::Derived { text, calc } => {
@@ -144,7 +171,11 @@ impl Matcher {
                         Err(CalcFailure::Other(reason)) => format!("nothing: {reason}"),
                     };
                     if expected != found {
-                        return Err(NoMatch::Derived { part: format!("{{{text}}}"), expected, found: found.to_owned() });
+                        return Err(NoMatch::Derived {
+                            part: format!("{{{text}}}"),
+                            expected,
+                            found: found.to_owned(),
+                        });
                     }
                 }
             }
@@ -179,11 +210,14 @@ impl Matcher {
 }
 
 fn build(expression: &str) -> Result<Regex, String> {
-    RegexBuilder::new(&format!(r"\A(?:{expression})\z"))
-        .dot_matches_new_line(true)
-        .size_limit(4 << 20)
-        .build()
-        .map_err(|error| format!("the pattern is too large or holds a regular expression that cannot stand in it: {}", error.to_string().lines().last().unwrap_or_default()))
+    RegexBuilder::new(&format!(r"\A(?:{expression})\z")).dot_matches_new_line(true).size_limit(4 << 20).build().map_err(
+        |error| {
+            format!(
+                "the pattern is too large or holds a regular expression that cannot stand in it: {}",
+                error.to_string().lines().last().unwrap_or_default()
+            )
+        },
+    )
 }
 
 /// Writes the regular expression of `parts`; with a list, fields become groups that are added to it.
@@ -205,7 +239,9 @@ fn expression(parts: &[Part], groups: &mut Option<&mut Vec<Group>>) -> String {
             }
             Part::Field { name, kind } => (kind.regex(), Group::Field { name: name.clone(), kind: kind.clone() }),
             Part::Time { name, format } => (format.regex(), Group::Time { name: name.clone(), format: format.clone() }),
-            Part::Derived { text, calc } => ("[^/]+?".to_owned(), Group::Derived { text: text.clone(), calc: calc.clone() }),
+            Part::Derived { text, calc } => {
+                ("[^/]+?".to_owned(), Group::Derived { text: text.clone(), calc: calc.clone() })
+            }
         };
         match groups {
             Some(groups) => {
@@ -255,7 +291,8 @@ fn levels(parts: &[Part]) -> Result<Vec<Level>, String> {
     }
     cut.into_iter()
         .map(|parts| {
-            let regex = if count_slashes(&parts).1 == Some(0) { Some(build(&expression(&parts, &mut None))?) } else { None };
+            let regex =
+                if count_slashes(&parts).1 == Some(0) { Some(build(&expression(&parts, &mut None))?) } else { None };
             Ok(Level { parts, regex })
         })
         .collect()

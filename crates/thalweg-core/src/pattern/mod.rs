@@ -260,8 +260,17 @@ impl Pattern {
                 fields.push(FieldDef { name: name.clone(), kind, optional });
             }
         });
-        let matcher = Matcher::new(&parsed.parts).map_err(|reason| vec![PatternError { span: 0..text.len(), message: reason, help: None }])?;
-        Ok(Self { text: text.to_owned(), parts: parsed.parts, kinds: types.clone(), fields, is_folder: parsed.is_folder, has_file, matcher })
+        let matcher = Matcher::new(&parsed.parts)
+            .map_err(|reason| vec![PatternError { span: 0..text.len(), message: reason, help: None }])?;
+        Ok(Self {
+            text: text.to_owned(),
+            parts: parsed.parts,
+            kinds: types.clone(),
+            fields,
+            is_folder: parsed.is_folder,
+            has_file,
+            matcher,
+        })
     }
 
     /// Returns the pattern's text.
@@ -324,23 +333,36 @@ impl Pattern {
     }
 
     /// Writes and reads back; without tables, look-ups in them give a stand-in.
-    fn write(&self, fields: &Fields, tables: Option<&BTreeMap<String, Table>>, file: Option<&str>) -> Result<String, FormatError> {
+    fn write(
+        &self,
+        fields: &Fields,
+        tables: Option<&BTreeMap<String, Table>>,
+        file: Option<&str>,
+    ) -> Result<String, FormatError> {
         let mut text = String::with_capacity(self.text.len());
         let input = CalcInput { fields, kinds: &self.kinds, tables };
         self.write_parts(&self.parts, input, file, &mut text)?;
-        let unreadable = |reason: String| FormatError::Unreadable { pattern: self.text.clone(), path: text.clone(), reason };
+        let unreadable =
+            |reason: String| FormatError::Unreadable { pattern: self.text.clone(), path: text.clone(), reason };
         if !RelPath::from_text(text.as_str()).is_confined() {
             return Err(unreadable("is no path inside the station".to_owned()));
         }
         if self.has_file {
             return Ok(text);
         }
-        let read = self.matcher.read(self, &text, tables).map_err(|no| unreadable(format!("would not be read back: {no}")))?;
+        let read =
+            self.matcher.read(self, &text, tables).map_err(|no| unreadable(format!("would not be read back: {no}")))?;
         for field in &self.fields {
             let (given, found) = (fields.get(&field.name), read.get(&field.name));
             if !self.is_same(field, given, found) {
-                let shown = |value: Option<&Value>| value.map_or_else(|| "unset".to_owned(), |value| format!("`{value}`"));
-                return Err(unreadable(format!("would be read back with `{}` = {} instead of {}", field.name, shown(found), shown(given))));
+                let shown =
+                    |value: Option<&Value>| value.map_or_else(|| "unset".to_owned(), |value| format!("`{value}`"));
+                return Err(unreadable(format!(
+                    "would be read back with `{}` = {} instead of {}",
+                    field.name,
+                    shown(found),
+                    shown(given)
+                )));
             }
         }
         Ok(text)
@@ -358,17 +380,27 @@ impl Pattern {
                         && *name == field.name
                     {
                         let (mut left, mut right) = (String::new(), String::new());
-                        same &= format.write(*given, &mut left).is_ok() && format.write(*read, &mut right).is_ok() && left == right;
+                        same &= format.write(*given, &mut left).is_ok()
+                            && format.write(*read, &mut right).is_ok()
+                            && left == right;
                     }
                 });
                 same
             }
-            (Some(given), Some(read)) => given == read || (field.kind.is_time() && field.kind.seconds_of(given) == field.kind.seconds_of(read)),
+            (Some(given), Some(read)) => {
+                given == read || (field.kind.is_time() && field.kind.seconds_of(given) == field.kind.seconds_of(read))
+            }
             _ => false,
         }
     }
 
-    fn write_parts(&self, parts: &[Part], input: CalcInput<'_>, file: Option<&str>, text: &mut String) -> Result<(), FormatError> {
+    fn write_parts(
+        &self,
+        parts: &[Part],
+        input: CalcInput<'_>,
+        file: Option<&str>,
+        text: &mut String,
+    ) -> Result<(), FormatError> {
         let pattern = || self.text.clone();
         for part in parts {
             match part {
@@ -376,7 +408,11 @@ impl Pattern {
                 Part::File => {
                     let file = file.ok_or_else(|| FormatError::NoFile { pattern: pattern() })?;
                     if file.is_empty() || file.contains('/') {
-                        return Err(FormatError::Unreadable { pattern: pattern(), path: file.to_owned(), reason: "is no base name".to_owned() });
+                        return Err(FormatError::Unreadable {
+                            pattern: pattern(),
+                            path: file.to_owned(),
+                            reason: "is no base name".to_owned(),
+                        });
                     }
                     text.push_str(file);
                 }
@@ -388,7 +424,12 @@ impl Pattern {
                     }
                 }
                 Part::Field { name, kind } => {
-                    let bad = |found: &Value, expected: String| FormatError::BadValue { pattern: pattern(), field: name.clone(), found: found.to_string(), expected };
+                    let bad = |found: &Value, expected: String| FormatError::BadValue {
+                        pattern: pattern(),
+                        field: name.clone(),
+                        found: found.to_string(),
+                        expected,
+                    };
                     match input.fields.get(name) {
                         Some(value) => kind.write(value, text).map_err(|expected| bad(value, expected))?,
                         // A choice that may be nothing is nothing when it is not known.
@@ -404,7 +445,12 @@ impl Pattern {
                         expected,
                     })?,
                     Some(value) => {
-                        return Err(FormatError::BadValue { pattern: pattern(), field: name.clone(), found: value.to_string(), expected: "a time".to_owned() });
+                        return Err(FormatError::BadValue {
+                            pattern: pattern(),
+                            field: name.clone(),
+                            found: value.to_string(),
+                            expected: "a time".to_owned(),
+                        });
                     }
                     None => return Err(FormatError::Missing { pattern: pattern(), field: name.clone() }),
                 },
@@ -412,7 +458,9 @@ impl Pattern {
                     Ok(value) => text.push_str(&value.to_string()),
                     Err(CalcFailure::Missing(field)) => return Err(FormatError::Missing { pattern: pattern(), field }),
                     Err(CalcFailure::NoTables) => text.push('t'),
-                    Err(CalcFailure::Other(reason)) => return Err(FormatError::Derived { pattern: pattern(), part: format!("{{{part}}}"), reason }),
+                    Err(CalcFailure::Other(reason)) => {
+                        return Err(FormatError::Derived { pattern: pattern(), part: format!("{{{part}}}"), reason });
+                    }
                 },
             }
         }
@@ -436,7 +484,9 @@ impl Pattern {
             let mut names = BTreeSet::new();
             visit_parts(&level.parts, false, &mut |part, _| add_fields(part, &mut names));
             let mut text = String::new();
-            if !names.iter().all(|name| fields.contains_key(name)) || self.write_parts(&level.parts, input, None, &mut text).is_err() {
+            if !names.iter().all(|name| fields.contains_key(name))
+                || self.write_parts(&level.parts, input, None, &mut text).is_err()
+            {
                 break;
             }
             if !folder.is_empty() && !text.is_empty() {

@@ -107,7 +107,11 @@ impl Reader<'_> {
     fn check_shape(&mut self) {
         let text = self.text;
         if text.is_empty() || text == "/" {
-            self.error(0..text.len(), "the pattern is empty", Some("write the path relative to the station's root, e.g. `raw/{time:%Y%m%d}.dat`"));
+            self.error(
+                0..text.len(),
+                "the pattern is empty",
+                Some("write the path relative to the station's root, e.g. `raw/{time:%Y%m%d}.dat`"),
+            );
         } else if text.starts_with('/') {
             self.error(0..1, "a pattern is relative to the station's root", Some("leave the first `/` out"));
         }
@@ -142,24 +146,40 @@ impl Reader<'_> {
                 '[' => {
                     self.at += 1;
                     if optional_from.is_some() {
-                        self.error(start..start + 1, "an optional part stands inside another", Some("end the first with `]`; a literal `[` is written `[[`"));
+                        self.error(
+                            start..start + 1,
+                            "an optional part stands inside another",
+                            Some("end the first with `]`; a literal `[` is written `[[`"),
+                        );
                         continue;
                     }
                     let inner = self.tokens(Some(start));
                     if self.text[self.at..].starts_with(']') {
                         self.at += 1;
                     } else {
-                        self.error(start..start + 1, "this `[` is not closed", Some("end the optional part with `]`; a literal `[` is written `[[`"));
+                        self.error(
+                            start..start + 1,
+                            "this `[` is not closed",
+                            Some("end the optional part with `]`; a literal `[` is written `[[`"),
+                        );
                     }
                     let mut plain = Vec::new();
                     collect_plain(&inner, &mut plain);
                     if plain.is_empty() {
-                        self.error(start..self.at, "an optional part holds at least one field", Some("a literal `[` is written `[[`"));
+                        self.error(
+                            start..self.at,
+                            "an optional part holds at least one field",
+                            Some("a literal `[` is written `[[`"),
+                        );
                     }
                     tokens.push(Token::Optional(inner));
                 }
                 other => {
-                    self.error(start..start + 1, format!("this `{other}` closes nothing"), Some(&format!("a literal `{other}` is written `{other}{other}`")));
+                    self.error(
+                        start..start + 1,
+                        format!("this `{other}` closes nothing"),
+                        Some(&format!("a literal `{other}` is written `{other}{other}`")),
+                    );
                     self.at += 1;
                 }
             }
@@ -188,7 +208,11 @@ impl Reader<'_> {
         }
         let Some(end) = end else {
             self.at = self.text.len();
-            self.error(start..start + 1, "this `{` is not closed", Some("end the field with `}`; a literal `{` is written `{{`"));
+            self.error(
+                start..start + 1,
+                "this `{` is not closed",
+                Some("end the field with `}`; a literal `{` is written `{{`"),
+            );
             return None;
         };
         self.at = end + 1;
@@ -205,7 +229,11 @@ impl Reader<'_> {
         } else if name == "file" && rest.is_empty() {
             Some(Token::File)
         } else if name == "file" && rest.starts_with(':') {
-            self.error(span, "`file` stands for the base name that the file has elsewhere and has no type", Some("write `{file}`, or name the field otherwise"));
+            self.error(
+                span,
+                "`file` stands for the base name that the file has elsewhere and has no type",
+                Some("write `{file}`, or name the field otherwise"),
+            );
             None
         } else if name.is_empty() || !(rest.is_empty() || rest.starts_with(':')) {
             Some(Token::Derived { text: inner.to_owned(), span })
@@ -223,7 +251,11 @@ impl Reader<'_> {
                 Ok(kind) => kind,
                 Err(error) => {
                     let help = error.help;
-                    self.errors.push(PatternError { span: at + error.at..at + text.len(), message: error.message, help });
+                    self.errors.push(PatternError {
+                        span: at + error.at..at + text.len(),
+                        message: error.message,
+                        help,
+                    });
                     // Known as something, so that its other appearances are no further mistakes.
                     types.entry((*name).to_owned()).or_insert(FieldType::Text);
                     continue;
@@ -242,7 +274,11 @@ impl Reader<'_> {
                 }
                 (Some(known), _) if *known != kind => {
                     let message = format!("field `{name}` has the type `{known}` elsewhere and `{kind}` here");
-                    self.error(*at..at + text.len(), message, Some("a type given once holds everywhere: leave it out here"));
+                    self.error(
+                        *at..at + text.len(),
+                        message,
+                        Some("a type given once holds everywhere: leave it out here"),
+                    );
                 }
                 _ => {}
             }
@@ -261,11 +297,18 @@ impl Reader<'_> {
                 }
                 Token::Derived { text, span } => match Calc::parse(text) {
                     // A date is cut at its slashes so that every folder is a part of its own.
-                    Ok(Calc::Date(inner, format)) => push_pieces(parts, &format, |piece| Part::Derived { text: text.clone(), calc: Calc::Date(inner.clone(), piece) }),
+                    Ok(Calc::Date(inner, format)) => push_pieces(parts, &format, |piece| Part::Derived {
+                        text: text.clone(),
+                        calc: Calc::Date(inner.clone(), piece),
+                    }),
                     Ok(calc) => parts.push(Part::Derived { text: text.clone(), calc }),
                     Err(error) => {
                         let at = (span.start + 1 + error.at).min(span.end - 1);
-                        self.errors.push(PatternError { span: at..span.end - 1, message: error.message, help: error.help });
+                        self.errors.push(PatternError {
+                            span: at..span.end - 1,
+                            message: error.message,
+                            help: error.help,
+                        });
                     }
                 },
                 Token::Plain { name, kind, .. } => {
@@ -303,7 +346,11 @@ impl Reader<'_> {
         collect_years(parts, &mut years);
         for (name, _) in years.iter().filter(|(_, has_year)| !**has_year) {
             let span = plain.iter().find(|token| token.0 == name).map_or(0..self.text.len(), |token| token.2.clone());
-            self.error(span, format!("the time `{name}` has no year"), Some("add `%Y`, here or in another appearance of the field"));
+            self.error(
+                span,
+                format!("the time `{name}` has no year"),
+                Some("add `%Y`, here or in another appearance of the field"),
+            );
         }
     }
 }

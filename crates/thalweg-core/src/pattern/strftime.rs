@@ -69,7 +69,8 @@ pub(super) struct TimeFormatError {
     pub(super) message: String,
 }
 
-const KNOWN: &str = "known are %Y %y %m %d %j %H %M %S %f (microseconds; %3f, %6f, %9f) %s (seconds since 1970) %F %T %R %%";
+const KNOWN: &str =
+    "known are %Y %y %m %d %j %H %M %S %f (microseconds; %3f, %6f, %9f) %s (seconds since 1970) %F %T %R %%";
 
 impl TimeFormat {
     pub(super) fn parse(text: &str) -> Result<Self, TimeFormatError> {
@@ -80,7 +81,10 @@ impl TimeFormat {
                 items.push(Item::Literal(c));
                 continue;
             }
-            let unknown = |directive: &str| TimeFormatError { at, message: format!("`%{directive}` is no part of a time; {KNOWN}") };
+            let unknown = |directive: &str| TimeFormatError {
+                at,
+                message: format!("`%{directive}` is no part of a time; {KNOWN}"),
+            };
             let (_, directive) = rest.next().ok_or_else(|| unknown(""))?;
             let parts: &[Part] = match directive {
                 'Y' => &[Part::Year],
@@ -111,7 +115,9 @@ impl TimeFormat {
                         items.push(Item::Part(Part::Fraction(u8::try_from(digit).unwrap_or(b'6') - b'0')));
                         continue;
                     }
-                    other => return Err(unknown(&format!("{digit}{}", other.map(|o| o.1.to_string()).unwrap_or_default()))),
+                    other => {
+                        return Err(unknown(&format!("{digit}{}", other.map(|o| o.1.to_string()).unwrap_or_default())));
+                    }
                 },
                 other => return Err(unknown(&other.to_string())),
             };
@@ -158,7 +164,10 @@ impl TimeFormat {
                 if piece.parts().next().is_some() {
                     Ok(piece)
                 } else {
-                    Err(items.iter().filter_map(|item| if let Item::Literal(c) = item { Some(*c) } else { None }).collect())
+                    Err(items
+                        .iter()
+                        .filter_map(|item| if let Item::Literal(c) = item { Some(*c) } else { None })
+                        .collect())
                 }
             })
             .collect()
@@ -170,7 +179,9 @@ impl TimeFormat {
             .iter()
             .map(|item| match item {
                 Item::Literal(c) => regex::escape(&super::escaped_literal(*c)),
-                Item::Part(part) => part.width().map_or_else(|| "[0-9]+?".to_owned(), |width| format!("[0-9]{{{width}}}")),
+                Item::Part(part) => {
+                    part.width().map_or_else(|| "[0-9]+?".to_owned(), |width| format!("[0-9]{{{width}}}"))
+                }
             })
             .collect()
     }
@@ -248,7 +259,9 @@ impl TimeFormat {
                 Part::Hour => i64::from(civil.hour()),
                 Part::Minute => i64::from(civil.minute()),
                 Part::Second => i64::from(civil.second()),
-                Part::Fraction(digits) => i64::from(civil.subsec_nanosecond()) / 10_i64.pow(u32::from(9 - digits.min(9))),
+                Part::Fraction(digits) => {
+                    i64::from(civil.subsec_nanosecond()) / 10_i64.pow(u32::from(9 - digits.min(9)))
+                }
                 Part::Unix => at.as_nanosecond().div_euclid(1_000_000_000).try_into().unwrap_or(i64::MIN),
             };
             if number < 0 {
@@ -292,7 +305,8 @@ impl TimeParts {
     pub(super) fn combine(&self) -> Result<Timestamp, String> {
         let nanos = self.nanos.map_or(0, |(_, nanos)| nanos);
         if let Some(unix) = self.unix {
-            return Timestamp::from_nanosecond(i128::from(unix) * 1_000_000_000 + i128::from(nanos)).map_err(|_| format!("{unix} s since 1970 is out of range"));
+            return Timestamp::from_nanosecond(i128::from(unix) * 1_000_000_000 + i128::from(nanos))
+                .map_err(|_| format!("{unix} s since 1970 is out of range"));
         }
         let year = match (self.year, self.year_of_century) {
             (Some(year), _) => year,
@@ -309,7 +323,8 @@ impl TimeParts {
                 .ok_or_else(|| format!("there is no day {day} in {year}"))?,
             (_, month) => {
                 let (month, day) = (month.unwrap_or(1), self.day.unwrap_or(1));
-                civil::Date::new(year_number, small(month), small(day)).map_err(|_| format!("there is no date {year:04}-{month:02}-{day:02}"))?
+                civil::Date::new(year_number, small(month), small(day))
+                    .map_err(|_| format!("there is no date {year:04}-{month:02}-{day:02}"))?
             }
         };
         let (hour, minute, second) = (self.hour.unwrap_or(0), self.minute.unwrap_or(0), self.second.unwrap_or(0));

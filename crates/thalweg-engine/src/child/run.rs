@@ -207,7 +207,8 @@ impl Child {
                 next_look = now + pause;
             }
             phase = self.advance(phase, now, cancel.load(Ordering::Relaxed), &mut timed_out, &mut cancelled);
-            let ended = self.poll(next_look.saturating_duration_since(now)).map_err(|errno| wait_failed(&self, errno))?;
+            let ended =
+                self.poll(next_look.saturating_duration_since(now)).map_err(|errno| wait_failed(&self, errno))?;
             self.write_input();
             self.read_output(&mut buffer, buffer_rounds(ended));
             if ended {
@@ -261,7 +262,10 @@ impl Child {
                 Phase::Asked { at: now }
             }
             // Whoever cancels waits for it.
-            Phase::Asked { at } if now.duration_since(at) >= if *cancelled { self.kill_after.min(CANCELLED) } else { self.kill_after } => {
+            Phase::Asked { at }
+                if now.duration_since(at)
+                    >= if *cancelled { self.kill_after.min(CANCELLED) } else { self.kill_after } =>
+            {
                 end_group(self.pid);
                 Phase::Killed
             }

@@ -40,10 +40,7 @@ pub(super) fn rules(
     if !sandbox.tcp {
         rules = rules.handle_access(AccessNet::from_all(RIGHTS)).map_err(|error| failed(&error))?;
     }
-    let mut rules = rules
-        .scope(Scope::from_all(RIGHTS))
-        .and_then(Ruleset::create)
-        .map_err(|error| failed(&error))?;
+    let mut rules = rules.scope(Scope::from_all(RIGHTS)).and_then(Ruleset::create).map_err(|error| failed(&error))?;
 
     for folder in SYSTEM {
         rules = allow(rules, Path::new(folder), run, false)?;

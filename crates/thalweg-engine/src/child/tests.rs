@@ -114,7 +114,11 @@ fn who_ignores_term_is_killed() {
 fn a_wish_of_the_caller_ends_it() {
     let folder = folder();
     let cancel = AtomicBool::new(false);
-    let child = Child::spawn(script(folder.path(), r#"echo '{"kind":"progress","done":1,"total":null}' >> $THALWEG_REPORT; sleep 60"#)).unwrap();
+    let child = Child::spawn(script(
+        folder.path(),
+        r#"echo '{"kind":"progress","done":1,"total":null}' >> $THALWEG_REPORT; sleep 60"#,
+    ))
+    .unwrap();
     let ended = child.wait(&cancel, &mut |_| cancel.store(true, Ordering::Relaxed)).unwrap();
     assert!(ended.cancelled && !ended.timed_out);
     assert_eq!(ended.signal, Some(15));
@@ -303,7 +307,8 @@ fn a_sandbox_without_tcp_connects_nowhere() {
 fn a_sandbox_around_what_is_missing_is_a_mistake() {
     let folder = folder();
     let mut command = script(folder.path(), ":");
-    command.sandbox = Some(Sandbox { programs: Vec::new(), read: vec![folder.path().join("missing")], ..Sandbox::default() });
+    command.sandbox =
+        Some(Sandbox { programs: Vec::new(), read: vec![folder.path().join("missing")], ..Sandbox::default() });
     let error = Child::spawn(command).unwrap_err();
     assert!(matches!(error, ChildError::Sandbox { .. }));
     assert!(error.to_string().contains("missing"), "{error}");

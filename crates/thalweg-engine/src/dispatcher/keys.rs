@@ -7,8 +7,8 @@ use thalweg_flow::planner::{Evaluation, KeyId, Next, Occasion, There, evaluate, 
 use thalweg_ledger::{KeyFilter, KeyNext, KeyRow, KeyThere};
 
 use super::Dispatcher;
-use crate::{EngineError, Event};
 use crate::facts::key_of_row;
+use crate::{EngineError, Event};
 
 /// Most ready tasks held in memory; the others wait in the ledger.
 const READY_AT_MOST: usize = 20_000;
@@ -174,7 +174,8 @@ impl Dispatcher<'_> {
         let filter = KeyFilter { next: vec![KeyNext::Ready], finished: Some(false), limit, ..KeyFilter::default() };
         for row in self.reader.keys(&filter)? {
             let key = key_of_row(&row);
-            let known = self.ready.contains_key(&key) || self.running.contains_key(&(row.step.clone(), row.key.clone()));
+            let known =
+                self.ready.contains_key(&key) || self.running.contains_key(&(row.step.clone(), row.key.clone()));
             if !known {
                 self.dirty.insert(key);
             }

@@ -55,14 +55,29 @@ const TOGETHER: usize = 4000;
 pub(crate) enum Message {
     Watch(WatchMessage),
     Seen(Vec<Seen>),
-    Scanned { whole: bool, end: Scanned },
+    Scanned {
+        whole: bool,
+        end: Scanned,
+    },
     /// Something that is no file stands under a product's name.
-    NotAFile { station: String, path: RelPath, what: &'static str },
-    Taken { take: Take, outcome: Taken },
+    NotAFile {
+        station: String,
+        path: RelPath,
+        what: &'static str,
+    },
+    Taken {
+        take: Take,
+        outcome: Taken,
+    },
     Told(Told),
-    Asked { request: Request, answer: Sender<Answer> },
+    Asked {
+        request: Request,
+        answer: Sender<Answer>,
+    },
     Reload(Box<Setup>),
-    Stop { why: String },
+    Stop {
+        why: String,
+    },
 }
 
 /// A run under way.
@@ -225,8 +240,12 @@ impl<'r> Dispatcher<'r> {
         }
         let renamed_steps: Vec<(String, String)> =
             self.flow.steps.values().filter_map(|step| Some((step.was.clone()?, step.name.clone()))).collect();
-        let renamed_products: Vec<(String, String)> =
-            self.flow.products.values().filter_map(|product| Some((product.was.clone()?, product.name.clone()))).collect();
+        let renamed_products: Vec<(String, String)> = self
+            .flow
+            .products
+            .values()
+            .filter_map(|product| Some((product.was.clone()?, product.name.clone())))
+            .collect();
         let path = self.setup.flow_path.display().to_string();
         self.ledger.write(move |tx| {
             for (from, to) in &renamed_steps {
@@ -249,8 +268,9 @@ impl<'r> Dispatcher<'r> {
     /// Takes another flow file over; runs under way end under the old rules.
     fn reload(&mut self, setup: Setup) -> Result<(), EngineError> {
         let places = Places::open(&setup);
-        let same_stations = places.stations().map(|(name, root, _)| (name.to_owned(), root.to_owned())).collect::<Vec<_>>()
-            == self.places.stations().map(|(name, root, _)| (name.to_owned(), root.to_owned())).collect::<Vec<_>>();
+        let same_stations =
+            places.stations().map(|(name, root, _)| (name.to_owned(), root.to_owned())).collect::<Vec<_>>()
+                == self.places.stations().map(|(name, root, _)| (name.to_owned(), root.to_owned())).collect::<Vec<_>>();
         if !same_stations {
             let message = "its stations are others than before: stop and start the engine for that".to_owned();
             self.say(&Event::Reloaded { accepted: false, message });
@@ -444,7 +464,8 @@ impl<'r> Dispatcher<'r> {
             let _ = thread.join();
         }
         // Empty folders of the program's own go; one that is not empty stays.
-        let own = [thalweg_store::STAGING.to_owned(), format!("{}/dropped", thalweg_store::TRASH)].map(RelPath::from_text);
+        let own =
+            [thalweg_store::STAGING.to_owned(), format!("{}/dropped", thalweg_store::TRASH)].map(RelPath::from_text);
         for (_, _, store) in self.places.stations() {
             for folder in &own {
                 let _ = store.remove_empty_folders(folder, &RelPath::default());

@@ -110,7 +110,8 @@ impl Dispatcher<'_> {
             if publishing.contains(&(file.station.as_str(), file.path.as_str())) {
                 continue;
             }
-            let Some((product, fields)) = self.classifier.product(&self.flow, &file.station, &file.path, file.folder) else {
+            let Some((product, fields)) = self.classifier.product(&self.flow, &file.station, &file.path, file.folder)
+            else {
                 continue;
             };
             let only_renamed = product.ready.renamed && !product.ready.closed;
@@ -140,10 +141,14 @@ impl Dispatcher<'_> {
             seen.iter().map(|file| ((file.station.as_str(), file.path.as_str()), file.how)).collect();
         let mut releases = std::collections::BTreeSet::new();
         for (file, outcome) in observed.iter().zip(&outcomes) {
-            let by_event = matches!(sights.get(&(file.station.as_str(), file.path.as_str())), Some(Sight::Closed | Sight::MovedIn));
+            let by_event = matches!(
+                sights.get(&(file.station.as_str(), file.path.as_str())),
+                Some(Sight::Closed | Sight::MovedIn)
+            );
             if outcome.change == Change::Same && outcome.state != FileState::Settling {
                 // Written to, and yet of the same size and time: only its content can tell.
-                let again = by_event && outcome.state == FileState::Present && self.was_touched(outcome.file, &file.stat)?;
+                let again =
+                    by_event && outcome.state == FileState::Present && self.was_touched(outcome.file, &file.stat)?;
                 if !again {
                     continue;
                 }
@@ -236,7 +241,12 @@ impl Dispatcher<'_> {
         let Some(file) = self.settling.get_mut(&id) else { return Ok(()) };
         match wake {
             None => {
-                let take = Take { file: id, station: file.station.clone(), product: file.product.clone(), path: file.path.clone() };
+                let take = Take {
+                    file: id,
+                    station: file.station.clone(),
+                    product: file.product.clone(),
+                    path: file.path.clone(),
+                };
                 if self.intake.offer(take) {
                     file.in_work = true;
                 } else {
@@ -304,7 +314,13 @@ impl Dispatcher<'_> {
                     if let Some(meta) = meta {
                         let folder = meta.kind == thalweg_store::Kind::Folder;
                         let how = Sight::Listed { open: true };
-                        let file = Seen { station: row.station.clone(), path: row.path.clone(), stat: stat_of(&meta), folder, how };
+                        let file = Seen {
+                            station: row.station.clone(),
+                            path: row.path.clone(),
+                            stat: stat_of(&meta),
+                            folder,
+                            how,
+                        };
                         self.observe(vec![file])?;
                         self.again(take.file, tries, now);
                     }
@@ -312,8 +328,11 @@ impl Dispatcher<'_> {
                 Taken::Gone => self.vanished(vec![(take.file, take.path)])?,
                 Taken::Failed(failure) if failure.class == ErrorClass::Data => bad.push((row, failure)),
                 Taken::Failed(failure) => {
-                    let event =
-                        Event::FileTrouble { station: row.station.clone(), path: row.path.clone(), message: failure.message.clone() };
+                    let event = Event::FileTrouble {
+                        station: row.station.clone(),
+                        path: row.path.clone(),
+                        message: failure.message.clone(),
+                    };
                     self.say(&event);
                     self.outcome.failed += 1;
                     self.note_file("file_trouble", &row, &failure.message, now)?;
@@ -363,7 +382,13 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
-    pub(super) fn note_file(&self, kind: &str, row: &FileRow, message: &str, now: Timestamp) -> Result<(), EngineError> {
+    pub(super) fn note_file(
+        &self,
+        kind: &str,
+        row: &FileRow,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<(), EngineError> {
         let event = NewEvent {
             at: now,
             kind: kind.to_owned(),
@@ -381,16 +406,23 @@ impl Dispatcher<'_> {
 
     fn settled(&self, row: &FileRow, took: crate::intake::Took, now: Timestamp) -> Result<Settled, Failure> {
         let data = |message: String| Failure::new(ErrorClass::Data, message);
-        let product = self.flow.products.get(&row.product).ok_or_else(|| data("its product is gone from the flow".into()))?;
+        let product =
+            self.flow.products.get(&row.product).ok_or_else(|| data("its product is gone from the flow".into()))?;
         let mut fields = row.fields.clone();
         fields.extend(took.told.fields);
-        let identity = identity(product, fields, took.told.coverage.or_else(|| row.range().filter(|_| product.covers_content)), now);
+        let identity = identity(
+            product,
+            fields,
+            took.told.coverage.or_else(|| row.range().filter(|_| product.covers_content)),
+            now,
+        );
         let mut fact = file_fact(&self.flow, row.clone());
         fact.fields.clone_from(&identity.fields);
         fact.coverage = identity.start.map(|start| thalweg_core::TimeRange::new(start, identity.end.unwrap_or(start)));
         requirement(&self.flow, product, &fact, now).map_err(data)?;
         // The digest of a folder goes with the facts of its files together.
-        let stat = if took.hashed.meta.kind == thalweg_store::Kind::Folder { row.stat } else { stat_of(&took.hashed.meta) };
+        let stat =
+            if took.hashed.meta.kind == thalweg_store::Kind::Folder { row.stat } else { stat_of(&took.hashed.meta) };
         Ok(Settled {
             identity,
             stat,
@@ -409,7 +441,8 @@ impl Dispatcher<'_> {
             return Ok(());
         }
         let (settled, recorded) = self.ledger.write(move |tx| {
-            let recorded = settled.iter().map(|(take, one)| tx.settle(take.file, one)).collect::<Result<Vec<_>, _>>()?;
+            let recorded =
+                settled.iter().map(|(take, one)| tx.settle(take.file, one)).collect::<Result<Vec<_>, _>>()?;
             Ok((settled, recorded))
         })?;
         for ((take, one), recorded) in settled.into_iter().zip(recorded) {
@@ -440,7 +473,9 @@ impl Dispatcher<'_> {
 
     // With `until = "next"` the file before this one in its series ends where this one starts.
     fn until_next(&mut self, row: &FileRow) -> Result<(), EngineError> {
-        let Some(product) = self.flow.products.get(&row.product).filter(|product| product.until_next) else { return Ok(()) };
+        let Some(product) = self.flow.products.get(&row.product).filter(|product| product.until_next) else {
+            return Ok(());
+        };
         let Some(start) = row.start else { return Ok(()) };
         let around = self.reader.newest(&row.station, &row.product, Some(&row.group_key), true, 1000)?;
         let mut starts: Vec<&FileRow> = around.iter().filter(|other| other.start.is_some()).collect();
@@ -475,10 +510,16 @@ impl Dispatcher<'_> {
                 continue;
             }
             let moving = self.active.values().any(|active| {
-                active.tasks.iter().flat_map(|task| &task.inputs).any(|input| input.station == row.station && input.path == path)
-                    && active.tasks.first().and_then(|task| self.flow.steps.get(&task.key.step)).is_some_and(|step| {
-                        step.edits || matches!(step.does, thalweg_flow::Verb::Move)
-                    })
+                active
+                    .tasks
+                    .iter()
+                    .flat_map(|task| &task.inputs)
+                    .any(|input| input.station == row.station && input.path == path)
+                    && active
+                        .tasks
+                        .first()
+                        .and_then(|task| self.flow.steps.get(&task.key.step))
+                        .is_some_and(|step| step.edits || matches!(step.does, thalweg_flow::Verb::Move))
             });
             let Some(store) = self.places.store(&row.station) else { continue };
             if moving || !matches!(store.stat(&path), Ok(None)) {

@@ -6,7 +6,9 @@ use std::sync::mpsc::Sender;
 use thalweg_core::Timestamp;
 use thalweg_flow::planner::backward::{Wanted, plan_backward, producers};
 use thalweg_flow::planner::{KeyId, Occasion};
-use thalweg_ledger::{KeyFilter, KeyNext, NewRequest, QuarantineFilter, RequestId, RequestState, RunEnd, RunFilter, RunState};
+use thalweg_ledger::{
+    KeyFilter, KeyNext, NewRequest, QuarantineFilter, RequestId, RequestState, RunEnd, RunFilter, RunState,
+};
 
 use super::Dispatcher;
 use crate::control::Answer;
@@ -81,7 +83,8 @@ type Missing = (String, String, String, String);
 // Cells for which nothing is there at all are told as one, not one by one.
 fn in_short(missing: Vec<thalweg_flow::planner::Evaluation>) -> Vec<Missing> {
     let mut told: Vec<Missing> = Vec::new();
-    let mut empty: std::collections::BTreeMap<String, (usize, thalweg_core::TimeRange, String)> = std::collections::BTreeMap::new();
+    let mut empty: std::collections::BTreeMap<String, (usize, thalweg_core::TimeRange, String)> =
+        std::collections::BTreeMap::new();
     for evaluation in missing {
         let key = &evaluation.key;
         match key.cell {
@@ -107,8 +110,13 @@ impl Dispatcher<'_> {
         match request {
             Request::Make(wanted) => {
                 if producers(&self.flow, &wanted.product, None).is_empty() {
-                    let made: BTreeSet<&str> =
-                        self.flow.steps.values().flat_map(|step| &step.makes).map(|make| make.product.as_str()).collect();
+                    let made: BTreeSet<&str> = self
+                        .flow
+                        .steps
+                        .values()
+                        .flat_map(|step| &step.makes)
+                        .map(|make| make.product.as_str())
+                        .collect();
                     let what = format!(
                         "make {}: no step makes it (made are: {})",
                         wanted.product,
@@ -137,8 +145,10 @@ impl Dispatcher<'_> {
                 self.requests.push(active);
             }
             Request::Retry { step, station, r#where, path, quarantined } => {
-                let retried = self.retry(step.as_deref(), station.as_deref(), r#where.as_deref(), path.as_deref(), now)?;
-                let released = if quarantined { self.release_quarantined(station.as_deref(), path.as_deref(), now)? } else { 0 };
+                let retried =
+                    self.retry(step.as_deref(), station.as_deref(), r#where.as_deref(), path.as_deref(), now)?;
+                let released =
+                    if quarantined { self.release_quarantined(station.as_deref(), path.as_deref(), now)? } else { 0 };
                 self.forward |= self.mode == Mode::Once;
                 let mut active = ActiveRequest::new(answer, None);
                 active.outcome.done = retried + released;
@@ -220,7 +230,9 @@ impl Dispatcher<'_> {
                 continue;
             }
             let runs = RunFilter { step: Some(key.step.clone()), key: Some(key.text()), ..RunFilter::default() };
-            let Some(run) = self.reader.runs(&runs, 1)?.into_iter().find(|run| run.state == RunState::Failed) else { continue };
+            let Some(run) = self.reader.runs(&runs, 1)?.into_iter().find(|run| run.state == RunState::Failed) else {
+                continue;
+            };
             let again = RunEnd {
                 state: RunState::Failed,
                 class: run.class,
@@ -241,7 +253,12 @@ impl Dispatcher<'_> {
         Ok(count)
     }
 
-    fn release_quarantined(&mut self, station: Option<&str>, path: Option<&str>, now: Timestamp) -> Result<u64, EngineError> {
+    fn release_quarantined(
+        &mut self,
+        station: Option<&str>,
+        path: Option<&str>,
+        now: Timestamp,
+    ) -> Result<u64, EngineError> {
         let filter = QuarantineFilter { station: station.map(str::to_owned), ..QuarantineFilter::default() };
         let mut count = 0;
         for row in self.reader.quarantined(&filter)? {
@@ -263,7 +280,9 @@ impl Dispatcher<'_> {
             let (id, file) = (row.id, row.file);
             self.ledger.write(move |tx| {
                 tx.quarantine_release(id, now)?;
-                file.map_or(Ok(()), |file| tx.set_state(file, thalweg_ledger::FileState::Settling, Some("released"), now))
+                file.map_or(Ok(()), |file| {
+                    tx.set_state(file, thalweg_ledger::FileState::Settling, Some("released"), now)
+                })
             })?;
             if let Some(row) = file.map(|file| self.reader.file(file)).transpose()?.flatten() {
                 let (station, path) = (row.station.clone(), row.path.clone());
@@ -302,9 +321,10 @@ impl Dispatcher<'_> {
     fn wants_a_plan(&self, n: usize) -> bool {
         let request = &self.requests[n];
         let old = request.planned.is_none_or(|at| at.elapsed() > PLAN_AGAIN);
-        old || !request.wants.iter().any(|key| {
-            self.ready.contains_key(key) || self.running.contains_key(&(key.step.clone(), key.text()))
-        })
+        old || !request
+            .wants
+            .iter()
+            .any(|key| self.ready.contains_key(key) || self.running.contains_key(&(key.step.clone(), key.text())))
     }
 
     fn plan_request(&mut self, n: usize, wanted: &Wanted) -> Result<(), EngineError> {
@@ -350,7 +370,12 @@ impl Dispatcher<'_> {
                 let (product, stations) = (source.product, source.stations.join(" or "));
                 let why = format!("no {product} is there at {stations} for {}, and no step makes it", source.span);
                 request.outcome.missing.push(why.clone());
-                request.tell(&Event::Missing { step: product, key: source.span.to_string(), next: "missing".into(), why });
+                request.tell(&Event::Missing {
+                    step: product,
+                    key: source.span.to_string(),
+                    next: "missing".into(),
+                    why,
+                });
             }
             // Cells that lack nothing but a missing source are told by that.
             let told = !request.outcome.missing.is_empty();
@@ -407,7 +432,8 @@ impl Dispatcher<'_> {
         for (id, outcome) in over {
             let Some(id) = id else { continue };
             let state = if outcome.failed > 0 { RequestState::Failed } else { RequestState::Done };
-            let data = serde_json::json!({ "made": outcome.done, "failed": outcome.failed, "missing": outcome.missing.len() });
+            let data =
+                serde_json::json!({ "made": outcome.done, "failed": outcome.failed, "missing": outcome.missing.len() });
             self.ledger.write(move |tx| tx.request_state(id, state, Some(&data), now))?;
             // What failed was counted when it did.
             self.outcome.missing.extend(outcome.missing);

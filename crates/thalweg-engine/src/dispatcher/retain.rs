@@ -1,9 +1,9 @@
 //! Retention: what keeps allow to be deleted, deleted one by one with the copies confirmed at that moment.
 
 use jiff::SignedDuration;
+use thalweg_flow::Keep;
 use thalweg_flow::planner::keep::{Proof, may_delete};
 use thalweg_flow::planner::{FileFact, Reason};
-use thalweg_flow::Keep;
 use thalweg_ledger::{FileFilter, FileState, RetirementFilter};
 use thalweg_store::OldContent;
 
@@ -111,7 +111,8 @@ impl Dispatcher<'_> {
         let name = format!("keep {}", keep.name);
         let since = self.now().checked_sub(SignedDuration::from_hours(1)).ok();
         let filter = RetirementFilter { station: Some(station.to_owned()), from: since, ..Default::default() };
-        let gone: u64 = self.reader.retirements(&filter)?.iter().filter(|row| row.keep == name).map(|row| row.size).sum();
+        let gone: u64 =
+            self.reader.retirements(&filter)?.iter().filter(|row| row.keep == name).map(|row| row.size).sum();
         Ok(Some(limit.saturating_sub(gone)))
     }
 
@@ -128,7 +129,8 @@ impl Dispatcher<'_> {
             self.stays(keep, file, Reason::new("unconfirmed", missing));
             return Ok(());
         }
-        let (id, name, receipts) = (row.id, format!("keep {}", keep.name), serde_json::to_value(proofs).unwrap_or_default());
+        let (id, name, receipts) =
+            (row.id, format!("keep {}", keep.name), serde_json::to_value(proofs).unwrap_or_default());
         // Recorded first: a crash in between leaves the file, and the next round deletes it.
         self.ledger.write(move |tx| tx.retire(id, &name, &receipts, None, now))?;
         if let Err(error) = store.remove_verified(&file.path, &meta, OldContent::Drop) {
@@ -214,6 +216,8 @@ pub(crate) fn candidates(facts: &LedgerFacts<'_>, keep: &Keep, station: &str) ->
             files.extend(page.into_iter().map(|row| file_fact(facts.flow, row)));
         }
     }
-    files.sort_by(|a, b| (a.coverage.map(|c| c.start), a.arrived, &a.path).cmp(&(b.coverage.map(|c| c.start), b.arrived, &b.path)));
+    files.sort_by(|a, b| {
+        (a.coverage.map(|c| c.start), a.arrived, &a.path).cmp(&(b.coverage.map(|c| c.start), b.arrived, &b.path))
+    });
     Ok(files)
 }

@@ -64,8 +64,13 @@ impl Dispatcher<'_> {
         let batch = self.flow.steps.get(&key.step).map_or(1, |step| step.batch);
         let mut tasks = vec![first];
         if batch > 1 && !self.failed_before(key)? {
-            let others: Vec<KeyId> =
-                self.order.iter().rev().filter(|other| other.step == key.step && other.station == key.station).cloned().collect();
+            let others: Vec<KeyId> = self
+                .order
+                .iter()
+                .rev()
+                .filter(|other| other.step == key.step && other.station == key.station)
+                .cloned()
+                .collect();
             for other in others {
                 if tasks.len() >= batch {
                     break;
@@ -153,7 +158,10 @@ impl Dispatcher<'_> {
     }
 
     fn new_run(&self, task: &Task, attempt: u32, host: &str, now: thalweg_core::Timestamp) -> NewRun {
-        let counted = task.inputs.iter().filter(|input| input.counts || !input.role.is_empty() || task.with_contributions.is_empty());
+        let counted = task
+            .inputs
+            .iter()
+            .filter(|input| input.counts || !input.role.is_empty() || task.with_contributions.is_empty());
         NewRun {
             step: task.key.step.clone(),
             step_version: i64::from(task.step_version),
@@ -204,7 +212,9 @@ impl Dispatcher<'_> {
             let Some(last) = self.reader.last_done(&task.key.step, &task.key.text())? else { continue };
             for output in self.reader.run_outputs(last.id)? {
                 let row = self.reader.file_at(&output.station, &output.path)?;
-                let own = row.filter(|row| row.state == thalweg_ledger::FileState::Present && row.origin != thalweg_ledger::Origin::Seen);
+                let own = row.filter(|row| {
+                    row.state == thalweg_ledger::FileState::Present && row.origin != thalweg_ledger::Origin::Seen
+                });
                 if let Some(content) = own.and_then(|row| row.content) {
                     earlier.insert((output.station, output.path), content);
                 }
@@ -219,7 +229,8 @@ impl Dispatcher<'_> {
         for previous in &task.previous {
             for run in self.reader.runs_making_path(&previous.file.station, &previous.file.path)? {
                 let outputs = self.reader.run_outputs(run.id)?;
-                let own = outputs.iter().find(|output| output.path == previous.file.path && !output.staged_name.is_empty());
+                let own =
+                    outputs.iter().find(|output| output.path == previous.file.path && !output.staged_name.is_empty());
                 if let Some(output) = own {
                     let staged = RelPath::from_text(output.staged_name.clone());
                     layout.insert(output.product.clone(), left_out(&staged, &output.path));
@@ -276,10 +287,7 @@ impl Dispatcher<'_> {
             .name(name)
             .spawn(move || runner::carry_out(&job))
             .map_err(|source| EngineError::State { path: "a thread for a run".into(), source })?;
-        self.active.insert(
-            no,
-            Active { tasks, runs, held, go, cancel, started: now, outputs, thread: Some(thread) },
-        );
+        self.active.insert(no, Active { tasks, runs, held, go, cancel, started: now, outputs, thread: Some(thread) });
         self.say(&event);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use thalweg_core::{ErrorClass, RelPath, Timestamp};
-use thalweg_flow::planner::{FileFact, FileQuery, Facts, KeyId, Task, touched_by_run};
+use thalweg_flow::planner::{Facts, FileFact, FileQuery, KeyId, Task, touched_by_run};
 use thalweg_flow::{Retry, Verb};
 use thalweg_ledger::{
     Contribution, FileState, InputRef, NewReceipt, Origin, Output, RunEnd, RunId, RunOutput, RunState,
@@ -313,7 +313,11 @@ impl Dispatcher<'_> {
             let mut inputs = Vec::new();
             for run in self.reader.runs_making(&output.identity.product, &output.identity.fields_key)? {
                 let made = run.state == RunState::Done
-                    && self.flow.steps.get(&run.step).is_some_and(|step| !matches!(step.does, Verb::Send | Verb::Fetch));
+                    && self
+                        .flow
+                        .steps
+                        .get(&run.step)
+                        .is_some_and(|step| !matches!(step.does, Verb::Send | Verb::Fetch));
                 if made {
                     inputs = self.reader.run_inputs(run.id)?;
                     break;
@@ -419,7 +423,10 @@ impl Dispatcher<'_> {
                 }
                 let mut inputs = self.reader.run_inputs(last.id)?;
                 for input in &mut inputs {
-                    let now = other.inputs.iter().find(|used| used.product == input.product && used.identity == input.fields_key);
+                    let now = other
+                        .inputs
+                        .iter()
+                        .find(|used| used.product == input.product && used.identity == input.fields_key);
                     if let Some(used) = now {
                         input.content = Some(used.hash);
                     }
@@ -469,7 +476,9 @@ impl Dispatcher<'_> {
                 if renamed.is_none() && Some(found.hash) == row.content {
                     continue;
                 }
-                let Some((_, fields)) = self.classifier.product(&self.flow, &input.station, &path, false) else { continue };
+                let Some((_, fields)) = self.classifier.product(&self.flow, &input.station, &path, false) else {
+                    continue;
+                };
                 let data_hash = crate::probe::is_needed(product)
                     .then(|| {
                         let absolute = self.places.absolute(&input.station, &path)?;

@@ -115,7 +115,8 @@ fn attempt(
     // What the verb was given and left as it was is no output of it.
     staged.retain(|output| !(placed.contains(&output.staged) && output.previous == Some(output.hash)));
     // It wrote beside what it was given: it looks for earlier outputs in another place, and is given them there.
-    let beside = staged.iter().filter(|output| output.previous.is_some() && output.many && !placed.contains(&output.staged));
+    let beside =
+        staged.iter().filter(|output| output.previous.is_some() && output.many && !placed.contains(&output.staged));
     let beside: Vec<(String, usize)> =
         beside.map(|output| (output.product.clone(), left_out(&output.staged, &output.path))).collect();
     if !beside.is_empty() {
@@ -131,7 +132,9 @@ fn attempt(
             let mut more = More::new();
             layout.extend(staged.iter().map(|output| (output.product.clone(), left_out(&output.staged, &output.path))));
             for (station, path) in standing {
-                more.extend(staged.iter().filter(|o| o.station == station && o.path == path).filter_map(|o| earlier(job, o)));
+                more.extend(
+                    staged.iter().filter(|o| o.station == station && o.path == path).filter_map(|o| earlier(job, o)),
+                );
             }
             Ok(Some(more))
         }
@@ -325,7 +328,12 @@ fn command(
         job.places.absolute(&output.station, &path)
     }));
     if step.edits {
-        write.extend(task.inputs.iter().filter(|i| i.role.is_empty()).filter_map(|i| input_path(job, i).parent().map(Into::into)));
+        write.extend(
+            task.inputs
+                .iter()
+                .filter(|i| i.role.is_empty())
+                .filter_map(|i| input_path(job, i).parent().map(Into::into)),
+        );
     }
     command.sandbox = Some(Sandbox { read, programs, write, tcp: step.network });
     Ok(command)
@@ -395,7 +403,9 @@ fn changed_inputs(job: &Job, task: &Task) -> Vec<(String, RelPath)> {
                 Some(Some(meta)) if meta.kind == thalweg_store::Kind::File => {
                     let recorded = job.recorded.get(&(input.station.clone(), input.path.clone()));
                     recorded.is_none_or(|stat| {
-                        meta.size != stat.size || meta.mtime_ns != stat.mtime_ns || (stat.ino != 0 && meta.ino != stat.ino)
+                        meta.size != stat.size
+                            || meta.mtime_ns != stat.mtime_ns
+                            || (stat.ino != 0 && meta.ino != stat.ino)
                     })
                 }
                 Some(Some(_)) => false,
@@ -420,7 +430,10 @@ fn verdict(job: &Job, task: &Task, ended: &Ended, builtin: bool, step: &Step) ->
     };
     if ended.timed_out {
         let limit = thalweg_core::units::format_duration(step.timeout);
-        return Err(Failure::new(ErrorClass::Transient, format!("it ran longer than its timeout of {limit} and was ended")));
+        return Err(Failure::new(
+            ErrorClass::Transient,
+            format!("it ran longer than its timeout of {limit} and was ended"),
+        ));
     }
     let code = match (ended.exit, ended.signal) {
         (Some(0), _) => return Ok(()),
@@ -449,7 +462,9 @@ fn verdict(job: &Job, task: &Task, ended: &Ended, builtin: bool, step: &Step) ->
         _ => ErrorClass::Bug,
     };
     let said = if !builtin && code == 126 {
-        format!("{said} (the sandbox lets it read its inputs, the flow file's folder and what `reads` of the step names)")
+        format!(
+            "{said} (the sandbox lets it read its inputs, the flow file's folder and what `reads` of the step names)"
+        )
     } else {
         said
     };

@@ -31,7 +31,8 @@ pub(super) fn deliver(job: &Job) -> End {
             .collect();
         for output in &task.outputs {
             let product = job.flow.products.get(&output.product);
-            let identity = product.map(|p| thalweg_flow::planner::identity_of_file(p, &output.fields)).unwrap_or_default();
+            let identity =
+                product.map(|p| thalweg_flow::planner::identity_of_file(p, &output.fields)).unwrap_or_default();
             let Some(input) = inputs.get(&(output.product.as_str(), identity.as_str())) else { continue };
             match deliver_one(job, input, output, before, total) {
                 Ok(left) => {
@@ -63,9 +64,10 @@ fn to_come(job: &Job) -> Vec<Staged> {
         for output in &task.outputs {
             let (Some(product), Some(path)) = (job.flow.products.get(&output.product), &output.path) else { continue };
             let identity = thalweg_flow::planner::identity_of_file(product, &output.fields);
-            let input = task.inputs.iter().find(|input| {
-                input.role.is_empty() && input.product == output.product && input.identity == identity
-            });
+            let input = task
+                .inputs
+                .iter()
+                .find(|input| input.role.is_empty() && input.product == output.product && input.identity == identity);
             let Some(input) = input else { continue };
             staged.push(Staged {
                 station: output.station.clone(),
@@ -95,9 +97,10 @@ enum Stop {
 
 fn stores<'a>(job: &'a Job, from: &str, to: &str) -> Result<(&'a dyn Store, &'a dyn Store), Failure> {
     let store = |name: &str| {
-        job.places.store(name).map(AsRef::as_ref).ok_or_else(|| {
-            Failure::new(ErrorClass::Config, format!("{name} is not a station of this host"))
-        })
+        job.places
+            .store(name)
+            .map(AsRef::as_ref)
+            .ok_or_else(|| Failure::new(ErrorClass::Config, format!("{name} is not a station of this host")))
     };
     Ok((store(from)?, store(to)?))
 }
@@ -159,7 +162,8 @@ fn remove_source(job: &Job, input: &TaskInput) -> Result<(), Stop> {
     let failed = |error: &thalweg_store::StoreError| Stop::Failed(super::publish::failure(&input.path, error));
     let Some(meta) = store.stat(&input.path).map_err(|error| failed(&error))? else { return Ok(()) };
     let recorded = job.recorded.get(&(input.station.clone(), input.path.clone()));
-    let same = recorded.is_some_and(|stat| stat.size == meta.size && stat.mtime_ns == meta.mtime_ns && stat.ino == meta.ino);
+    let same =
+        recorded.is_some_and(|stat| stat.size == meta.size && stat.mtime_ns == meta.mtime_ns && stat.ino == meta.ino);
     if meta.kind == thalweg_store::Kind::File && !same {
         return Err(Stop::Changed);
     }
@@ -202,7 +206,9 @@ fn within_one(job: &Job, verb: Option<&Verb>, input: &TaskInput, output: &TaskOu
         return Err(Stop::Failed(Failure::new(ErrorClass::Bug, "a copy without a path")));
     };
     let (store, _) = stores(job, &input.station, &output.station).map_err(Stop::Failed)?;
-    let found = store.hash(&input.path, &mut |_| {}).map_err(|error| Stop::Failed(super::publish::failure(&input.path, &error)))?;
+    let found = store
+        .hash(&input.path, &mut |_| {})
+        .map_err(|error| Stop::Failed(super::publish::failure(&input.path, &error)))?;
     let by_data = job.flow.products.get(&input.product).is_some_and(|p| p.compare == thalweg_flow::Compare::Data);
     if !by_data && found.hash != input.hash {
         return Err(Stop::Changed);

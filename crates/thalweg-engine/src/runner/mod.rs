@@ -192,7 +192,10 @@ pub(crate) fn carry_out(job: &Job) {
         Some(Verb::Copy | Verb::Link | Verb::Move) => copies::within(job),
         Some(Verb::Builtin(line)) => command::run(job, &line, true),
         Some(Verb::Run(line)) => command::run(job, &line, false),
-        None => End { failure: Some(Failure::new(ErrorClass::Config, "the flow has no such step any more")), ..End::default() },
+        None => End {
+            failure: Some(Failure::new(ErrorClass::Config, "the flow has no such step any more")),
+            ..End::default()
+        },
     };
     publish::discard(job);
     // The dispatcher may be gone already; then nobody needs to know.

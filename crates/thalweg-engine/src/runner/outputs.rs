@@ -83,7 +83,8 @@ fn all_in(
     found.sort();
     let mut staged = Vec::new();
     for path in found {
-        let relative = RelPath::from_text(path.as_str().strip_prefix(folder.as_str()).unwrap_or_default().trim_start_matches('/'));
+        let relative =
+            RelPath::from_text(path.as_str().strip_prefix(folder.as_str()).unwrap_or_default().trim_start_matches('/'));
         let named = outputs.iter().find_map(|output| {
             let product = job.flow.products.get(&output.product)?;
             Some((output, product, named(job, product, output, &relative)?))

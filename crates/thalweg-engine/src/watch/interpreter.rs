@@ -166,7 +166,8 @@ impl Interpreter {
         if self.next_due().is_none_or(|due| due > now) {
             return Vec::new();
         }
-        let due: Vec<RelPath> = self.unclosed.iter().filter(|(_, at)| **at <= now).map(|(path, _)| path.clone()).collect();
+        let due: Vec<RelPath> =
+            self.unclosed.iter().filter(|(_, at)| **at <= now).map(|(path, _)| path.clone()).collect();
         due.into_iter()
             .map(|path| {
                 self.unclosed.remove(&path);

@@ -27,7 +27,9 @@ fn raw(kind: RawKind, name: &str, is_folder: bool) -> RawEvent {
 
 #[test]
 fn temporary_names_are_known() {
-    for name in [".a.dat.FfpsdQ", "a.tmp", "a.part", "a.partial", "~a", ".~tmp~", "a.filepart", ".hidden", ".rsync-partial"] {
+    for name in
+        [".a.dat.FfpsdQ", "a.tmp", "a.part", "a.partial", "~a", ".~tmp~", "a.filepart", ".hidden", ".rsync-partial"]
+    {
         assert!(is_temporary(name, &[]), "{name}");
     }
     for name in ["a.dat", "a.tmp.gz", "part", "a~", "tmp", "a.partly", "caf\u{e9}.dat", ""] {
@@ -39,9 +41,19 @@ fn temporary_names_are_known() {
 #[test]
 fn patterns_match_whole_names() {
     for (pattern, name, expected) in [
-        ("*", "", true), ("*", "abc", true), ("?", "", false), ("?", "\u{e9}", true), ("a*c", "abbc", true),
-        ("a*c", "abcd", false), ("*.??", "x.y.zz", true), ("*a*b*", "xxaxxbxx", true), ("*a*b", "ab_b_", false),
-        ("", "", true), ("", "a", false), ("a", "a", true), ("**", "a", true),
+        ("*", "", true),
+        ("*", "abc", true),
+        ("?", "", false),
+        ("?", "\u{e9}", true),
+        ("a*c", "abbc", true),
+        ("a*c", "abcd", false),
+        ("*.??", "x.y.zz", true),
+        ("*a*b*", "xxaxxbxx", true),
+        ("*a*b", "ab_b_", false),
+        ("", "", true),
+        ("", "a", false),
+        ("a", "a", true),
+        ("**", "a", true),
     ] {
         assert_eq!(glob_matches(pattern, name), expected, "{pattern} {name}");
     }
@@ -142,8 +154,12 @@ fn every_recording_ends_with_exactly_the_complete_files() {
     let mut cases = 0;
     for case in text.split("# case: ").skip(1) {
         let name = case.lines().next().unwrap().trim();
-        let files: BTreeSet<String> =
-            expected.get(name).unwrap_or_else(|| panic!("no expectation for {name}")).iter().map(|file| (*file).to_owned()).collect();
+        let files: BTreeSet<String> = expected
+            .get(name)
+            .unwrap_or_else(|| panic!("no expectation for {name}"))
+            .iter()
+            .map(|file| (*file).to_owned())
+            .collect();
         let mut interpreter = Interpreter::new(Box::new(|_| true));
         let mut told = BTreeSet::new();
         let mut now = Duration::ZERO;
@@ -200,7 +216,8 @@ fn live(prepare: impl FnOnce(&Path)) -> Live {
     prepare(folder.path());
     let (send, messages) = channel();
     let wanted = Box::new(|folder: &RelPath| folder.as_str() != "pruned");
-    let watcher = Watcher::start(7, folder.path(), wanted, Box::new(move |message| send.send(message).is_ok())).unwrap();
+    let watcher =
+        Watcher::start(7, folder.path(), wanted, Box::new(move |message| send.send(message).is_ok())).unwrap();
     let live = Live { folder, messages, _watcher: watcher };
     let first = WatchMessage::Rescan { root: 7, below: path(""), reason: WatchReason::Started };
     live.until(|message| *message == first);
@@ -221,7 +238,9 @@ impl Live {
     }
 
     fn until_event(&self, kind: WatchKind, name: &str) {
-        self.until(|message| matches!(message, WatchMessage::Event(event) if event.kind == kind && event.path == path(name)));
+        self.until(
+            |message| matches!(message, WatchMessage::Event(event) if event.kind == kind && event.path == path(name)),
+        );
     }
 
     /// Collects files told of, listing folders when told to, until all of them were met.

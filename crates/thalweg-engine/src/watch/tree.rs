@@ -98,7 +98,11 @@ impl WatchTree {
             mask |= WatchMask::DONT_FOLLOW;
         }
         let path = self.absolute(folder);
-        let watch = self.kernel.watches().add(&path, mask).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        let watch = self
+            .kernel
+            .watches()
+            .add(&path, mask)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         // A folder that was renamed keeps its watch; then the new name counts.
         if let Some(old) = self.paths.insert(watch.clone(), folder.clone())
             && old != *folder
@@ -113,8 +117,12 @@ impl WatchTree {
     pub(super) fn remove(&mut self, folder: &RelPath) {
         let below = format!("{}/", folder.as_str());
         let all = folder.as_str().is_empty();
-        let gone: Vec<RelPath> =
-            self.watches.keys().filter(|path| all || *path == folder || path.as_str().starts_with(&below)).cloned().collect();
+        let gone: Vec<RelPath> = self
+            .watches
+            .keys()
+            .filter(|path| all || *path == folder || path.as_str().starts_with(&below))
+            .cloned()
+            .collect();
         for path in gone {
             if let Some(watch) = self.watches.remove(&path) {
                 self.paths.remove(&watch);
@@ -128,7 +136,9 @@ impl WatchTree {
     pub(super) fn read(&mut self) -> io::Result<Vec<RawEvent>> {
         let Self { kernel, buffer, paths, watches, .. } = self;
         let events = match kernel.read_events(buffer) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return Ok(Vec::new()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return Ok(Vec::new());
+            }
             other => other?,
         };
         let mut raw = Vec::new();

@@ -25,9 +25,8 @@ const LOOK_AT_ROOT: Duration = Duration::from_secs(1);
 
 /// File systems whose files other hosts or programs change without the kernel here knowing, by their magic numbers:
 /// NFS, FUSE, CIFS, SMB2, 9p, Ceph, Lustre, AFS, GPFS.
-const REMOTE: [u64; 9] = [
-    0x6969, 0x6573_5546, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x00c3_6400, 0x0bd0_0bd0, 0x5346_414f, 0x4750_4653,
-];
+const REMOTE: [u64; 9] =
+    [0x6969, 0x6573_5546, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x00c3_6400, 0x0bd0_0bd0, 0x5346_414f, 0x4750_4653];
 
 /// Takes messages; tells if it wants more.
 pub type Tell = Box<dyn Fn(WatchMessage) -> bool + Send>;
@@ -54,12 +53,7 @@ impl Watcher {
     /// # Errors
     ///
     /// If no thread can be had. A kernel that gives no events is no error: it is told as [`WatchMessage::Degraded`].
-    pub fn start(
-        root: u32,
-        path: &Path,
-        wanted: Box<dyn Fn(&RelPath) -> bool + Send>,
-        tell: Tell,
-    ) -> io::Result<Self> {
+    pub fn start(root: u32, path: &Path, wanted: Box<dyn Fn(&RelPath) -> bool + Send>, tell: Tell) -> io::Result<Self> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let mut work = Work {
             root,

@@ -1,6 +1,5 @@
 //! After a crash: every state in which the ledger's journal and the files can be found, made by hand.
 
-
 use thalweg_core::RelPath;
 use thalweg_ledger::{Ledger, NewRun, RunFilter, RunId, RunOutput, RunState};
 
@@ -130,7 +129,10 @@ fn no_staging(shop: &Workshop) {
     let left: Vec<String> = shop.files(".").into_iter().filter(|name| name.contains(".thalweg-staging")).collect();
     assert_eq!(left, Vec::<String>::new());
     let staging = shop.path("data/.thalweg-staging");
-    assert!(!staging.exists() || std::fs::read_dir(staging).expect("a folder").next().is_none(), "no empty folders either");
+    assert!(
+        !staging.exists() || std::fs::read_dir(staging).expect("a folder").next().is_none(),
+        "no empty folders either"
+    );
 }
 
 #[test]
@@ -297,7 +299,9 @@ fn a_move_whose_source_was_changed_meanwhile_is_no_move_of_what_was_journalled()
 
 #[test]
 fn a_move_does_not_take_along_what_it_only_looked_up() {
-    let flow = format!("{MOVE}with.list = {{ product = \"list\", match = \"newest\" }}\n[products.list]\npath = \"list.txt\"\n");
+    let flow = format!(
+        "{MOVE}with.list = {{ product = \"list\", match = \"newest\" }}\n[products.list]\npath = \"list.txt\"\n"
+    );
     let journal = {
         let twin = Workshop::new(&flow);
         twin.write("data/in/a.dat", "x\n");
@@ -432,7 +436,8 @@ does = { run = ["sh", "-c", "out=$1; shift; cat \"$@\" > $out", "sh", "{out}", "
             shop.write(&format!("data/{name}"), whole);
             let (outcome, events) = shop.once();
             assert_eq!((outcome.failed, outcome.blocked), (0, 0), "{events:#?}");
-            let mut lines: Vec<String> = shop.read("data/log.txt").unwrap_or_default().lines().map(str::to_owned).collect();
+            let mut lines: Vec<String> =
+                shop.read("data/log.txt").unwrap_or_default().lines().map(str::to_owned).collect();
             lines.sort();
             assert_eq!(lines.join("\n") + "\n", whole, "published {published}, earlier {earlier}: {events:#?}");
             let (outcome, _) = shop.once();

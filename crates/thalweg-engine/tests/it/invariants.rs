@@ -27,7 +27,9 @@ to = "there"
 "#;
 
 fn keep(at: &str, other: &str) -> String {
-    format!("[keeps.{at}]\nat = \"{at}\"\nproducts = [\"raw\"]\ndelete = \"at_once\"\nonly_if = \"receipted at {other}\"\n")
+    format!(
+        "[keeps.{at}]\nat = \"{at}\"\nproducts = [\"raw\"]\ndelete = \"at_once\"\nonly_if = \"receipted at {other}\"\n"
+    )
 }
 
 /// Files are sent by a flow without a keep, so that the moment between sending and deleting is ours.
@@ -91,9 +93,11 @@ fn a_damaged_copy_is_no_proof() {
             {
                 let other = if path.as_str() == "in/a.dat" { "b" } else { "a" };
                 // The same size, another content and time.
-                let file = std::fs::OpenOptions::new().write(true).open(there.join(format!("{other}.dat"))).expect("a copy");
+                let file =
+                    std::fs::OpenOptions::new().write(true).open(there.join(format!("{other}.dat"))).expect("a copy");
                 std::io::Write::write_all(&mut &file, b"?").expect("it is damaged");
-                file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).expect("a time");
+                file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000))
+                    .expect("a time");
                 damaged = Some(other);
             }
             events.push(event.clone());
@@ -110,7 +114,11 @@ fn a_damaged_copy_is_no_proof() {
 fn a_deletion_cut_off_between_record_and_removal_is_made_up() {
     let mut shop = sent();
     let ledger = Ledger::open(shop.path(".thalweg/ledger.sqlite")).expect("the ledger opens");
-    let row = ledger.reader().and_then(|reader| reader.file_at("here", &RelPath::from_text("in/a.dat"))).expect("a query").expect("a row");
+    let row = ledger
+        .reader()
+        .and_then(|reader| reader.file_at("here", &RelPath::from_text("in/a.dat")))
+        .expect("a query")
+        .expect("a row");
     let at = row.state_at;
     ledger.write(move |tx| tx.retire(row.id, "keep here", &serde_json::json!([]), None, at)).expect("it is recorded");
     drop(ledger);
@@ -326,7 +334,9 @@ fn a_file_met_by_event_and_by_listing_is_taken_once() {
                         }
                     }
                 }
-                Event::FileTaken { path, product, .. } if product == "raw" => *taken.entry(path.as_str().to_owned()).or_default() += 1,
+                Event::FileTaken { path, product, .. } if product == "raw" => {
+                    *taken.entry(path.as_str().to_owned()).or_default() += 1
+                }
                 Event::RunDone { .. } => done += 1,
                 _ => {}
             }
@@ -383,8 +393,13 @@ fn a_file_that_crashes_its_probe_is_put_aside_and_neighbours_go_on() {
         .and_then(|engine| engine.run(Mode::Once, &mut |event| events.push(event.clone())))
         .expect("it runs");
     assert_eq!((outcome.done, outcome.quarantined), (2, 3), "{events:#?}");
-    let mut expected: Vec<String> = ["good1", "good2"].iter().flat_map(|n| [format!("in/{n}.dat"), format!("out/{n}.dat")]).collect();
-    expected.extend(["abort", "crash", "flood"].iter().flat_map(|n| [format!("quarantine/in/{n}.dat"), format!("quarantine/in/{n}.dat.report.json")]));
+    let mut expected: Vec<String> =
+        ["good1", "good2"].iter().flat_map(|n| [format!("in/{n}.dat"), format!("out/{n}.dat")]).collect();
+    expected.extend(
+        ["abort", "crash", "flood"]
+            .iter()
+            .flat_map(|n| [format!("quarantine/in/{n}.dat"), format!("quarantine/in/{n}.dat.report.json")]),
+    );
     expected.sort();
     assert_eq!(shop.files("data"), expected);
     let again = Engine::open(setup).and_then(|engine| engine.run(Mode::Once, &mut |_| {})).expect("it runs");
@@ -395,7 +410,9 @@ fn a_file_that_crashes_its_probe_is_put_aside_and_neighbours_go_on() {
 #[test]
 fn a_verb_that_dies_loops_or_floods_stops_itself_only() {
     let line = r#"["sh", "-c", "case $(cat $1) in die) kill -KILL $$;; loop) while :; do :; done;; flood) yes | head -c 50000000;; esac; cp $1 $2", "sh", "{in}", "{out}"]"#;
-    let flow = COPY.replace(r#"["cp", "{in}", "{out}"]"#, line).replace("makes = \"copied\"", "makes = \"copied\"\ntimeout = \"2s\"");
+    let flow = COPY
+        .replace(r#"["cp", "{in}", "{out}"]"#, line)
+        .replace("makes = \"copied\"", "makes = \"copied\"\ntimeout = \"2s\"");
     let shop = Workshop::new(&flow);
     for name in ["die", "loop", "flood", "good"] {
         shop.write(&format!("data/in/{name}.dat"), name);
@@ -410,9 +427,17 @@ fn a_verb_that_dies_loops_or_floods_stops_itself_only() {
         })
         .collect();
     assert!(told.iter().any(|(key, message)| key.contains("die") && message.contains("signal")), "{told:?}");
-    assert!(told.iter().any(|(key, message)| key.contains("loop") && (message.contains("time") || message.contains("2s"))), "{told:?}");
+    assert!(
+        told.iter().any(|(key, message)| key.contains("loop") && (message.contains("time") || message.contains("2s"))),
+        "{told:?}"
+    );
     assert_eq!(shop.files("data/out"), ["flood.dat", "good.dat"]);
-    let logs: u64 = shop.files(".thalweg/logs").iter().map(|name| shop.path(".thalweg/logs").join(name)).map(|path| path.metadata().map_or(0, |m| m.len())).sum();
+    let logs: u64 = shop
+        .files(".thalweg/logs")
+        .iter()
+        .map(|name| shop.path(".thalweg/logs").join(name))
+        .map(|path| path.metadata().map_or(0, |m| m.len()))
+        .sum();
     assert!(logs < 40_000_000, "a flood is bounded: {logs} bytes");
     assert_eq!(shop.files("data/.thalweg-staging"), Vec::<String>::new());
     every_open_key_has_a_reason(&shop);
@@ -498,7 +523,9 @@ when = { every = "1h" }
 does = { run = ["true"] }
 "#;
     let shop = Workshop::new(flow);
-    for (name, content) in [("1-2026010100", "a"), ("1-2026010101", "b"), ("now-7-x", "x"), ("now-7-y", "y"), ("now-8-z", "z")] {
+    for (name, content) in
+        [("1-2026010100", "a"), ("1-2026010101", "b"), ("now-7-x", "x"), ("now-7-y", "y"), ("now-8-z", "z")]
+    {
         shop.write(&format!("data/in/{name}.dat"), content);
     }
     let (_, events) = shop.once();
@@ -508,7 +535,8 @@ does = { run = ["true"] }
     let open = every_open_key_has_a_reason(&shop);
     assert!(open >= 6, "{open} keys are open: {events:#?}");
     let reader = shop.ledger().reader().expect("a reader");
-    let seen: std::collections::BTreeSet<String> = reader.keys(&KeyFilter::default()).expect("keys").iter().map(|key| key.next.to_string()).collect();
+    let seen: std::collections::BTreeSet<String> =
+        reader.keys(&KeyFilter::default()).expect("keys").iter().map(|key| key.next.to_string()).collect();
     for word in ["waiting", "failed", "blocked"] {
         assert!(seen.contains(word), "the flow shows {word}: {seen:?}");
     }
@@ -532,7 +560,9 @@ fn a_stop_ends_a_long_child_and_the_next_start_does_its_work() {
     let line = r#"["sh", "-c", "echo $$ > $2.tmp; mv $2.tmp $2.pid; test -e $3/short || {{ trap '' TERM; while :; do sleep 60; done; }}; cp $1 $2", "sh", "{in}", "{out}", "{$folder}"]"#;
     let folder = shop.path("told");
     std::fs::create_dir_all(&folder).expect("a folder");
-    shop.flow = COPY.replace(r#"["cp", "{in}", "{out}"]"#, line).replace("takes = \"raw\"", &format!("takes = \"raw\"\nreads = [{folder:?}]"))
+    shop.flow = COPY
+        .replace(r#"["cp", "{in}", "{out}"]"#, line)
+        .replace("takes = \"raw\"", &format!("takes = \"raw\"\nreads = [{folder:?}]"))
         + &format!("[params]\nfolder = {folder:?}\n");
     shop.write("data/in/a.dat", "x");
     let engine = Engine::open(shop.setup()).expect("the engine opens");

@@ -78,7 +78,8 @@ fn many() -> Workshop {
     let mut shop = Workshop::new("");
     shop.write("tool.py", TOOL);
     let tool = shop.path("tool.py").display().to_string();
-    shop.flow = MANY.replace("tool = \"TOOL\"", &format!("tool = {tool:?}")) + &format!("\n[steps.daily.environment]\n");
+    shop.flow =
+        MANY.replace("tool = \"TOOL\"", &format!("tool = {tool:?}")) + &format!("\n[steps.daily.environment]\n");
     shop.flow = shop.flow.replace("\n[steps.daily.environment]\n", "");
     shop.flow = shop.flow.replace("does = {", &format!("reads = [{tool:?}]\ndoes = {{"));
     shop
@@ -244,10 +245,11 @@ fn a_step_that_edits_its_input_does_so_once() {
 
 #[test]
 fn a_step_by_the_clock_makes_up_a_missed_moment_once() {
-    let flow = GATE.split("[steps.distribute]").next().unwrap_or_default().replace(
-        "takes = \"raw\"\ndoes",
-        "takes = \"raw\"\nwhen = { every = \"1h\" }\ndoes",
-    );
+    let flow = GATE
+        .split("[steps.distribute]")
+        .next()
+        .unwrap_or_default()
+        .replace("takes = \"raw\"\ndoes", "takes = \"raw\"\nwhen = { every = \"1h\" }\ndoes");
     let shop = Workshop::new(&flow);
     shop.write("data/in/1-a.dat", "x");
     let (outcome, events) = shop.once();

@@ -34,7 +34,12 @@ pub(super) struct Layout {
 pub(super) fn layout(drawing: &Drawing) -> Layout {
     let back = back_edges(drawing);
     let layer = layers(drawing, &back);
-    let mut places: Vec<Place> = drawing.nodes.iter().enumerate().map(|(id, node)| Place { node: Some(id), lane: node.lane, layer: layer[id], row: 0 }).collect();
+    let mut places: Vec<Place> = drawing
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(id, node)| Place { node: Some(id), lane: node.lane, layer: layer[id], row: 0 })
+        .collect();
     let mut routes = Vec::new();
     for (id, edge) in drawing.edges.iter().enumerate() {
         let (from, to) = (layer[edge.from], layer[edge.to]);
@@ -45,7 +50,9 @@ pub(super) fn layout(drawing: &Drawing) -> Layout {
                 let lane = drawing.nodes[edge.from].lane;
                 let shared = routes.iter().rev().find_map(|other: &Route| {
                     let step = between - from;
-                    (other.places[0] == edge.from && other.places.get(step).is_some_and(|place| places[*place].node.is_none())).then(|| other.places[step])
+                    (other.places[0] == edge.from
+                        && other.places.get(step).is_some_and(|place| places[*place].node.is_none()))
+                    .then(|| other.places[step])
                 });
                 route.push(shared.unwrap_or_else(|| {
                     places.push(Place { node: None, lane, layer: between, row: 0 });
@@ -131,7 +138,8 @@ fn layers(drawing: &Drawing, back: &BTreeSet<usize>) -> Vec<usize> {
 fn lane_order(drawing: &Drawing, layer: &[usize]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..drawing.lanes.len()).collect();
     let mean = |lane: usize| {
-        let layers: Vec<usize> = drawing.nodes.iter().enumerate().filter(|(_, node)| node.lane == lane).map(|(id, _)| layer[id]).collect();
+        let layers: Vec<usize> =
+            drawing.nodes.iter().enumerate().filter(|(_, node)| node.lane == lane).map(|(id, _)| layer[id]).collect();
         let first = layers.iter().min().copied().unwrap_or(usize::MAX);
         (first, layers.iter().sum::<usize>() * 100 / layers.len().max(1))
     };
@@ -163,11 +171,16 @@ fn assign_rows(places: &mut [Place], routes: &[Route], layers: usize, lane_order
         let order: Vec<usize> = if forward { (0..layers).collect() } else { (0..layers).rev().collect() };
         for layer in order {
             for lane in lane_order {
-                let mut here: Vec<usize> = (0..places.len()).filter(|id| places[*id].layer == layer && places[*id].lane == *lane).collect();
+                let mut here: Vec<usize> =
+                    (0..places.len()).filter(|id| places[*id].layer == layer && places[*id].lane == *lane).collect();
                 // The wish in thousandths of a row; from another lane: its upper or lower side.
                 let wish = |id: usize, places: &[Place]| -> i64 {
                     let near = if forward { &before[id] } else { &after[id] };
-                    let same: Vec<i64> = near.iter().filter(|other| places[**other].lane == *lane).map(|other| thousand(places[*other].row)).collect();
+                    let same: Vec<i64> = near
+                        .iter()
+                        .filter(|other| places[**other].lane == *lane)
+                        .map(|other| thousand(places[*other].row))
+                        .collect();
                     if !same.is_empty() {
                         return same.iter().sum::<i64>() / i64::try_from(same.len()).unwrap_or(1);
                     }
@@ -182,7 +195,11 @@ fn assign_rows(places: &mut [Place], routes: &[Route], layers: usize, lane_order
                 let mut next = 0;
                 for id in here {
                     let wished = wishes.iter().find(|(_, other)| *other == id).map_or(0, |(wish, _)| *wish);
-                    let row = if (0..i64::MAX / 4).contains(&wished) { usize::try_from(wished / 1000).unwrap_or(next) } else { next };
+                    let row = if (0..i64::MAX / 4).contains(&wished) {
+                        usize::try_from(wished / 1000).unwrap_or(next)
+                    } else {
+                        next
+                    };
                     places[id].row = row.max(next);
                     next = places[id].row + 1;
                 }

@@ -14,7 +14,11 @@ pub fn mermaid(flow: &Flow) -> String {
         for (id, node) in drawing.nodes.iter().enumerate().filter(|(_, node)| node.lane == lane) {
             let _ = match node.kind {
                 Kind::Product => writeln!(text, "    n{id}(\"{}\")", label(&node.title, &node.subtitle)),
-                Kind::Step => writeln!(text, "    n{id}{{{{\"{}\"}}}}", label(&node.title, &with_trigger(&node.subtitle, &node.hint))),
+                Kind::Step => writeln!(
+                    text,
+                    "    n{id}{{{{\"{}\"}}}}",
+                    label(&node.title, &with_trigger(&node.subtitle, &node.hint))
+                ),
             };
             for (n, note) in node.notes.iter().enumerate() {
                 let _ = writeln!(text, "    n{id}k{n}[\"{}\"]:::keep", escaped(note));
@@ -40,7 +44,11 @@ pub(super) fn with_trigger(verb: &str, trigger: &str) -> String {
 }
 
 fn label(title: &str, subtitle: &str) -> String {
-    if subtitle.is_empty() { escaped(title) } else { format!("{}<br/><small>{}</small>", escaped(title), escaped(subtitle)) }
+    if subtitle.is_empty() {
+        escaped(title)
+    } else {
+        format!("{}<br/><small>{}</small>", escaped(title), escaped(subtitle))
+    }
 }
 
 /// Writes a text so that it stands inside the quotes of a label.

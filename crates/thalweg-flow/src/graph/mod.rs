@@ -57,7 +57,14 @@ pub(crate) struct Edge {
 
 impl Drawing {
     pub(crate) fn of(flow: &Flow) -> Self {
-        let mut builder = Builder { flow, lanes: Vec::new(), lane_of: BTreeMap::new(), products: BTreeMap::new(), nodes: Vec::new(), edges: Vec::new() };
+        let mut builder = Builder {
+            flow,
+            lanes: Vec::new(),
+            lane_of: BTreeMap::new(),
+            products: BTreeMap::new(),
+            nodes: Vec::new(),
+            edges: Vec::new(),
+        };
         for step in flow.step_order.iter().filter_map(|name| flow.steps.get(name)) {
             builder.step(step);
         }
@@ -91,7 +98,12 @@ impl<'a> Builder<'a> {
         }
         let subtitle = match (found, &family) {
             (Some(_), Some(own)) => {
-                let members = self.flow.stations.values().filter(|station| !station.member_of.is_empty() && family_is(station, own)).count();
+                let members = self
+                    .flow
+                    .stations
+                    .values()
+                    .filter(|station| !station.member_of.is_empty() && family_is(station, own))
+                    .count();
                 format!("{members} station{}", if members == 1 { "" } else { "s" })
             }
             (Some(station), None) => station.reach.as_ref().map_or(station.root.clone(), |reach| reach.url.clone()),
@@ -133,7 +145,13 @@ impl<'a> Builder<'a> {
     fn step(&mut self, step: &'a Step) {
         for lane in self.lanes_of(&step.at) {
             let sources = if step.from.is_empty() { vec![lane] } else { self.lanes_of(&step.from) };
-            let inputs: Vec<usize> = sources.iter().flat_map(|source| step.takes.iter().map(move |name| (*source, name))).collect::<Vec<_>>().into_iter().map(|(source, name)| self.product(source, name)).collect();
+            let inputs: Vec<usize> = sources
+                .iter()
+                .flat_map(|source| step.takes.iter().map(move |name| (*source, name)))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .map(|(source, name)| self.product(source, name))
+                .collect();
             let mut looked_up = Vec::new();
             for with in step.with.values() {
                 if let WithWhat::Product { product, from, .. } = &with.what {
@@ -143,7 +161,14 @@ impl<'a> Builder<'a> {
                     }
                 }
             }
-            self.nodes.push(Node { lane, kind: Kind::Step, title: step.name.clone(), subtitle: verb(step), notes: Vec::new(), hint: trigger(step) });
+            self.nodes.push(Node {
+                lane,
+                kind: Kind::Step,
+                title: step.name.clone(),
+                subtitle: verb(step),
+                notes: Vec::new(),
+                hint: trigger(step),
+            });
             let own = self.nodes.len() - 1;
             let mut outputs = Vec::new();
             match step.does {

@@ -63,12 +63,18 @@ pub fn svg(flow: &Flow) -> String {
     let sheet = Sheet::measure(&drawing, &layout);
     let mut out = String::new();
     let (width, height) = (sheet.width, sheet.height);
-    let _ = writeln!(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\">");
+    let _ = writeln!(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\">"
+    );
     let _ = writeln!(out, "<title>Flow {}</title>", escaped(&flow.name));
     let _ = writeln!(out, "<style>{STYLE}</style>");
     out.push_str("<defs>\n");
     for (id, class) in [("head", "head"), ("cross-head", "cross-head")] {
-        let _ = writeln!(out, "<marker id=\"{id}\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" markerUnits=\"userSpaceOnUse\" orient=\"auto\"><path class=\"{class}\" d=\"M0,0 L8,4 L0,8 z\"/></marker>");
+        let _ = writeln!(
+            out,
+            "<marker id=\"{id}\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" markerUnits=\"userSpaceOnUse\" orient=\"auto\"><path class=\"{class}\" d=\"M0,0 L8,4 L0,8 z\"/></marker>"
+        );
     }
     out.push_str("</defs>\n");
     let _ = writeln!(out, "<rect class=\"paper\" width=\"{width:.0}\" height=\"{height:.0}\"/>");
@@ -77,7 +83,13 @@ pub fn svg(flow: &Flow) -> String {
     arrows(&mut out, &drawing, &layout, &sheet);
     for place in &layout.places {
         if let Some(node) = place.node {
-            boxed(&mut out, &drawing.nodes[node], sheet.left[place.layer], sheet.top(place), sheet.width_of(&drawing.nodes[node]));
+            boxed(
+                &mut out,
+                &drawing.nodes[node],
+                sheet.left[place.layer],
+                sheet.top(place),
+                sheet.width_of(&drawing.nodes[node]),
+            );
         }
     }
     out.push_str("</svg>\n");
@@ -102,11 +114,30 @@ struct Sheet {
 
 impl Sheet {
     fn measure(drawing: &Drawing, layout: &Layout) -> Self {
-        let gutter = drawing.lanes.iter().map(|lane| (chars(&lane.title) * TITLE_CHAR * 1.2).max(chars(&clipped(&lane.subtitle)) * SMALL_CHAR)).fold(60.0, f64::max) + 28.0;
-        let mut sheet = Self { left: Vec::new(), right: Vec::new(), lane_top: vec![0.0; drawing.lanes.len()], lane_height: vec![0.0; drawing.lanes.len()], rows: vec![Vec::new(); drawing.lanes.len()], width: 0.0, height: 0.0 };
+        let gutter = drawing
+            .lanes
+            .iter()
+            .map(|lane| (chars(&lane.title) * TITLE_CHAR * 1.2).max(chars(&clipped(&lane.subtitle)) * SMALL_CHAR))
+            .fold(60.0, f64::max)
+            + 28.0;
+        let mut sheet = Self {
+            left: Vec::new(),
+            right: Vec::new(),
+            lane_top: vec![0.0; drawing.lanes.len()],
+            lane_height: vec![0.0; drawing.lanes.len()],
+            rows: vec![Vec::new(); drawing.lanes.len()],
+            width: 0.0,
+            height: 0.0,
+        };
         let mut x = MARGIN + gutter;
         for layer in 0..layout.layers {
-            let widest = layout.places.iter().filter(|place| place.layer == layer).filter_map(|place| place.node).map(|node| sheet.width_of(&drawing.nodes[node])).fold(24.0, f64::max);
+            let widest = layout
+                .places
+                .iter()
+                .filter(|place| place.layer == layer)
+                .filter_map(|place| place.node)
+                .map(|node| sheet.width_of(&drawing.nodes[node]))
+                .fold(24.0, f64::max);
             sheet.left.push(x);
             sheet.right.push(x + widest);
             x += widest + COLUMN_GAP;
@@ -114,7 +145,8 @@ impl Sheet {
         let mut y = TITLE_HEIGHT;
         for lane in &layout.lane_order {
             sheet.lane_top[*lane] = y;
-            let rows = layout.places.iter().filter(|place| place.lane == *lane).map(|place| place.row + 1).max().unwrap_or(0);
+            let rows =
+                layout.places.iter().filter(|place| place.lane == *lane).map(|place| place.row + 1).max().unwrap_or(0);
             let mut inner = LANE_PADDING;
             for row in 0..rows {
                 let tallest = layout
@@ -155,10 +187,26 @@ impl Sheet {
 fn lanes(out: &mut String, drawing: &Drawing, layout: &Layout, sheet: &Sheet) {
     for lane in &layout.lane_order {
         let (y, height) = (sheet.lane_top[*lane], sheet.lane_height[*lane]);
-        let _ = writeln!(out, "<rect class=\"lane\" x=\"{MARGIN}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{height:.1}\" rx=\"6\"/>", sheet.width - 2.0 * MARGIN);
-        let _ = writeln!(out, "<text class=\"lane-title\" x=\"{}\" y=\"{:.1}\">{}</text>", MARGIN + 12.0, y + 24.0, escaped(&drawing.lanes[*lane].title));
+        let _ = writeln!(
+            out,
+            "<rect class=\"lane\" x=\"{MARGIN}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{height:.1}\" rx=\"6\"/>",
+            sheet.width - 2.0 * MARGIN
+        );
+        let _ = writeln!(
+            out,
+            "<text class=\"lane-title\" x=\"{}\" y=\"{:.1}\">{}</text>",
+            MARGIN + 12.0,
+            y + 24.0,
+            escaped(&drawing.lanes[*lane].title)
+        );
         if !drawing.lanes[*lane].subtitle.is_empty() {
-            let _ = writeln!(out, "<text class=\"small\" x=\"{}\" y=\"{:.1}\">{}</text>", MARGIN + 12.0, y + 40.0, escaped(&clipped(&drawing.lanes[*lane].subtitle)));
+            let _ = writeln!(
+                out,
+                "<text class=\"small\" x=\"{}\" y=\"{:.1}\">{}</text>",
+                MARGIN + 12.0,
+                y + 40.0,
+                escaped(&clipped(&drawing.lanes[*lane].subtitle))
+            );
         }
     }
 }
@@ -180,7 +228,14 @@ fn arrows(out: &mut String, drawing: &Drawing, layout: &Layout, sheet: &Sheet) {
             } else {
                 // Back to the left: below the boxes of both ends.
                 let low = y.max(next) + BOX_HEIGHT / 2.0 + ROW_GAP / 2.0;
-                let _ = write!(path, " L{:.1},{y:.1} L{:.1},{low:.1} L{:.1},{low:.1} L{:.1},{next:.1} L{end:.1},{next:.1}", x + 10.0, x + 10.0, end - 14.0, end - 14.0);
+                let _ = write!(
+                    path,
+                    " L{:.1},{y:.1} L{:.1},{low:.1} L{:.1},{low:.1} L{:.1},{next:.1} L{end:.1},{next:.1}",
+                    x + 10.0,
+                    x + 10.0,
+                    end - 14.0,
+                    end - 14.0
+                );
             }
         }
         let class = match (edge.crosses, edge.looked_up) {
@@ -203,18 +258,39 @@ fn boxed(out: &mut String, node: &Node, x: f64, y: f64, width: f64) {
     if !node.hint.is_empty() {
         let _ = write!(out, "<title>{}</title>", escaped(&node.hint));
     }
-    let _ = writeln!(out, "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BOX_HEIGHT}\" rx=\"{radius}\"/>");
+    let _ = writeln!(
+        out,
+        "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BOX_HEIGHT}\" rx=\"{radius}\"/>"
+    );
     let subtitle = subtitle(node);
     let centre = x + width / 2.0;
     let baseline = if subtitle.is_empty() { y + 24.5 } else { y + 17.5 };
-    let _ = writeln!(out, "<text class=\"title\" text-anchor=\"middle\" x=\"{centre:.1}\" y=\"{baseline:.1}\">{}</text>", escaped(&clipped(&node.title)));
+    let _ = writeln!(
+        out,
+        "<text class=\"title\" text-anchor=\"middle\" x=\"{centre:.1}\" y=\"{baseline:.1}\">{}</text>",
+        escaped(&clipped(&node.title))
+    );
     if !subtitle.is_empty() {
-        let _ = writeln!(out, "<text class=\"small\" text-anchor=\"middle\" x=\"{centre:.1}\" y=\"{:.1}\">{}</text>", y + 31.5, escaped(&subtitle));
+        let _ = writeln!(
+            out,
+            "<text class=\"small\" text-anchor=\"middle\" x=\"{centre:.1}\" y=\"{:.1}\">{}</text>",
+            y + 31.5,
+            escaped(&subtitle)
+        );
     }
     for (n, note) in (0_u32..).zip(&node.notes) {
         let top = y + BOX_HEIGHT + 4.0 + f64::from(n) * NOTE_HEIGHT;
-        let _ = writeln!(out, "<rect class=\"note\" x=\"{x:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{:.1}\" rx=\"3\"/>", NOTE_HEIGHT - 2.0);
-        let _ = writeln!(out, "<text class=\"note-text\" text-anchor=\"middle\" x=\"{centre:.1}\" y=\"{:.1}\">{}</text>", top + 11.5, escaped(&clipped_to(note, MOST_NOTE)));
+        let _ = writeln!(
+            out,
+            "<rect class=\"note\" x=\"{x:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{:.1}\" rx=\"3\"/>",
+            NOTE_HEIGHT - 2.0
+        );
+        let _ = writeln!(
+            out,
+            "<text class=\"note-text\" text-anchor=\"middle\" x=\"{centre:.1}\" y=\"{:.1}\">{}</text>",
+            top + 11.5,
+            escaped(&clipped_to(note, MOST_NOTE))
+        );
     }
     out.push_str("</g>\n");
 }

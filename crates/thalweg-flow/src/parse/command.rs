@@ -9,11 +9,33 @@ use crate::reader::{Reader, Text, Val, listed, nearest};
 
 /// Subcommands that the language names; those that the program does not have are accepted with a note.
 const PLANNED: [&str; 28] = [
-    "dmap check", "dmap dump", "dmap ls", "dmap cat", "dmap cut",
-    "superdarn to-dmap", "superdarn restructure", "superdarn plot-iq", "superdarn plot-rawacf", "superdarn clean",
-    "gwf inspect", "gwf verify", "gwf channels", "gwf dump", "gwf copy", "gwf trend", "gwf diff", "gwf plot", "gwf relay",
-    "nidas ls", "nidas dump", "nidas merge", "nidas stats",
-    "stix process", "stix publish", "stix status", "stix plot",
+    "dmap check",
+    "dmap dump",
+    "dmap ls",
+    "dmap cat",
+    "dmap cut",
+    "superdarn to-dmap",
+    "superdarn restructure",
+    "superdarn plot-iq",
+    "superdarn plot-rawacf",
+    "superdarn clean",
+    "gwf inspect",
+    "gwf verify",
+    "gwf channels",
+    "gwf dump",
+    "gwf copy",
+    "gwf trend",
+    "gwf diff",
+    "gwf plot",
+    "gwf relay",
+    "nidas ls",
+    "nidas dump",
+    "nidas merge",
+    "nidas stats",
+    "stix process",
+    "stix publish",
+    "stix status",
+    "stix plot",
     "publish",
 ];
 
@@ -34,23 +56,36 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, value: &Val<'s>, around: &Around
         if let Some(text) = entries.get("run").and_then(|value| reader.plain_text(value)) {
             let words: Vec<String> = text.value.split_whitespace().map(|word| format!("{word:?}")).collect();
             let help = format!("no shell cuts it; write [{}]", words.join(", "));
-            reader.problem(Problem::error("wrong-type", text.span, "`run` takes a list of arguments").label("this is a text").help(help));
+            reader.problem(
+                Problem::error("wrong-type", text.span, "`run` takes a list of arguments")
+                    .label("this is a text")
+                    .help(help),
+            );
             return None;
         }
         let args = reader.get(&entries, "run", Reader::list)?;
         if args.is_empty() || args[0].value.trim().is_empty() {
-            reader.problem(Problem::error("empty-command", value.span(), "the command is empty").label("no program").help("write { run = [\"program\", \"{in}\", \"-o\", \"{out}\"] }"));
+            reader.problem(
+                Problem::error("empty-command", value.span(), "the command is empty")
+                    .label("no program")
+                    .help("write { run = [\"program\", \"{in}\", \"-o\", \"{out}\"] }"),
+            );
             return None;
         }
         for (n, arg) in args.iter().enumerate() {
             reader.remember(format!("{}.does.run.{n}", around.place), arg);
         }
-        let args: Option<Vec<Argument>> = args.iter().map(|arg| argument(reader, arg, 0..arg.value.len(), false)).collect();
+        let args: Option<Vec<Argument>> =
+            args.iter().map(|arg| argument(reader, arg, 0..arg.value.len(), false)).collect();
         return Some(Verb::Run(CommandLine { args: args? }));
     }
     let line = reader.plain_text(value);
     let Some(line) = line else {
-        reader.wrong_type(value, "a verb line or { run = [\"program\", …] }", "write does = \"send\", does = \"superdarn to-dmap\", or does = { run = [\"program\", \"{in}\"] }");
+        reader.wrong_type(
+            value,
+            "a verb line or { run = [\"program\", …] }",
+            "write does = \"send\", does = \"superdarn to-dmap\", or does = { run = [\"program\", \"{in}\"] }",
+        );
         return None;
     };
     reader.remember(format!("{}.does", around.place), &line);
@@ -62,7 +97,11 @@ fn read_line(reader: &mut Reader<'_>, line: &Text, around: &Around) -> Option<Ve
     let words: Vec<&str> = cuts.iter().map(|range| &line.value[range.clone()]).collect();
     let whole = line.part(&(0..line.value.len()));
     let Some(first) = words.first() else {
-        reader.problem(Problem::error("empty-command", whole, "the step does nothing").label("no verb").help("write \"send\", \"copy\", a subcommand, or { run = [\"program\", …] }"));
+        reader.problem(
+            Problem::error("empty-command", whole, "the step does nothing")
+                .label("no verb")
+                .help("write \"send\", \"copy\", a subcommand, or { run = [\"program\", …] }"),
+        );
         return None;
     };
     if ENGINE.contains(first) {
@@ -128,15 +167,27 @@ fn unknown_verb(reader: &mut Reader<'_>, line: &Text, cuts: &[std::ops::Range<us
     verbs.dedup();
     let names: Vec<&str> = verbs.iter().map(String::as_str).collect();
     let two = words.iter().take(2).copied().collect::<Vec<_>>().join(" ");
-    let group: Vec<&str> = names.iter().copied().filter(|verb| verb.split(' ').next() == words.first().copied()).collect();
-    let own = format!("for a program of your own write does = {{ run = [{}] }}", words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", "));
+    let group: Vec<&str> =
+        names.iter().copied().filter(|verb| verb.split(' ').next() == words.first().copied()).collect();
+    let own = format!(
+        "for a program of your own write does = {{ run = [{}] }}",
+        words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+    );
     let help = match (nearest(&two, &names).or_else(|| nearest(words[0], &names)), group.is_empty()) {
         (Some(near), _) => format!("did you mean `{near}`? {own}"),
         (None, false) => format!("there are {}; {own}", listed(&group)),
         (None, true) => own,
     };
     let end = cuts.get(1).map_or(cuts[0].end, |second| if group.is_empty() { cuts[0].end } else { second.end });
-    reader.problem(Problem::error("unknown-verb", line.part(&(cuts[0].start..end)), format!("there is no verb `{}`", &line.value[cuts[0].start..end])).label("unknown verb").help(help));
+    reader.problem(
+        Problem::error(
+            "unknown-verb",
+            line.part(&(cuts[0].start..end)),
+            format!("there is no verb `{}`", &line.value[cuts[0].start..end]),
+        )
+        .label("unknown verb")
+        .help(help),
+    );
 }
 
 /// Cuts a line at blanks outside braces and quotes.
@@ -182,11 +233,19 @@ fn cut(reader: &mut Reader<'_>, line: &Text) -> Option<Vec<std::ops::Range<usize
         }
     }
     if let Some(at) = quote {
-        reader.problem(Problem::error("unclosed", line.part(&(at..line.value.len())), "this quote is not closed").label("opened here").help("close it with another '"));
+        reader.problem(
+            Problem::error("unclosed", line.part(&(at..line.value.len())), "this quote is not closed")
+                .label("opened here")
+                .help("close it with another '"),
+        );
         return None;
     }
     if depth > 0 {
-        reader.problem(Problem::error("unclosed", line.part(&(open_brace..line.value.len())), "this brace is not closed").label("opened here").help("close it with `}`; a brace itself is written `{{`"));
+        reader.problem(
+            Problem::error("unclosed", line.part(&(open_brace..line.value.len())), "this brace is not closed")
+                .label("opened here")
+                .help("close it with `}`; a brace itself is written `{{`"),
+        );
         return None;
     }
     if let Some(start) = start {
@@ -217,19 +276,35 @@ fn argument(reader: &mut Reader<'_>, text: &Text, range: std::ops::Range<usize>,
         }
         if c == '{' && !quoted {
             let Some(length) = matching_brace(rest) else {
-                reader.problem(Problem::error("unclosed", text.part(&(at..range.end)), "this brace is not closed").label("opened here").help("close it with `}`; a brace itself is written `{{`"));
+                reader.problem(
+                    Problem::error("unclosed", text.part(&(at..range.end)), "this brace is not closed")
+                        .label("opened here")
+                        .help("close it with `}`; a brace itself is written `{{`"),
+                );
                 return None;
             };
             let inside = rest[1..length].trim().to_owned();
             let span = at..at + length + 1;
             if let Some((flag, name)) = inside.strip_prefix('-').and_then(|_| inside.split_once(char::is_whitespace)) {
                 if span != range {
-                    reader.problem(Problem::error("bad-placeholder", text.part(&span), format!("`{{{inside}}}` stands alone in its argument")).label("fills several arguments").help("put blanks around it"));
+                    reader.problem(
+                        Problem::error(
+                            "bad-placeholder",
+                            text.part(&span),
+                            format!("`{{{inside}}}` stands alone in its argument"),
+                        )
+                        .label("fills several arguments")
+                        .help("put blanks around it"),
+                    );
                     return None;
                 }
                 let what = placeholder(reader, text, name.trim(), &span)?;
                 if !is_list(&what) {
-                    reader.problem(Problem::error("bad-placeholder", text.part(&span), "a flag before each file needs files").label("names no files").help("write {-i in}, {-i in.PRODUCT} or {-i in.ROLE}"));
+                    reader.problem(
+                        Problem::error("bad-placeholder", text.part(&span), "a flag before each file needs files")
+                            .label("names no files")
+                            .help("write {-i in}, {-i in.PRODUCT} or {-i in.ROLE}"),
+                    );
                 }
                 return Some(Argument::Flagged { flag: flag.to_owned(), what });
             }
@@ -248,7 +323,11 @@ fn argument(reader: &mut Reader<'_>, text: &Text, range: std::ops::Range<usize>,
     }
     let lists = pieces.iter().filter(|piece| matches!(piece, Piece::Hole(what) if is_list(what))).count();
     if lists > 1 {
-        reader.problem(Problem::error("bad-placeholder", text.part(&range), "one argument holds at most one placeholder of files").label(format!("{lists} of them")).help("put blanks between them"));
+        reader.problem(
+            Problem::error("bad-placeholder", text.part(&range), "one argument holds at most one placeholder of files")
+                .label(format!("{lists} of them"))
+                .help("put blanks between them"),
+        );
     }
     Some(Argument::Pieces(pieces))
 }
@@ -274,10 +353,19 @@ fn matching_brace(text: &str) -> Option<usize> {
     None
 }
 
-fn placeholder(reader: &mut Reader<'_>, text: &Text, inside: &str, span: &std::ops::Range<usize>) -> Option<Placeholder> {
+fn placeholder(
+    reader: &mut Reader<'_>,
+    text: &Text,
+    inside: &str,
+    span: &std::ops::Range<usize>,
+) -> Option<Placeholder> {
     Some(match inside {
         "" => {
-            reader.problem(Problem::error("bad-placeholder", text.part(span), "nothing stands between the braces").label("empty").help("write {in}, {out}, {key.start}, {FIELD} or {$PARAMETER}; a brace itself is written `{{`"));
+            reader.problem(
+                Problem::error("bad-placeholder", text.part(span), "nothing stands between the braces")
+                    .label("empty")
+                    .help("write {in}, {out}, {key.start}, {FIELD} or {$PARAMETER}; a brace itself is written `{{`"),
+            );
             return None;
         }
         "in" => Placeholder::In,

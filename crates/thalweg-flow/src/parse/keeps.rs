@@ -16,12 +16,16 @@ pub(super) fn read_keep<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &T
     let place = format!("keeps.{}", name.value);
     let Some(entries) = reader.entries(value, &keys::KEEP, &place) else { return };
     let at = reader.get_text(&entries, "at").map_or(Vec::new(), |text| reader.stations(draft, &text));
-    let products = reader.get_texts(&entries, "products").map_or(Vec::new(), |texts| texts.iter().filter_map(|text| reader.product(draft, text)).collect());
+    let products = reader
+        .get_texts(&entries, "products")
+        .map_or(Vec::new(), |texts| texts.iter().filter_map(|text| reader.product(draft, text)).collect());
     let delete = reader.get(&entries, "delete", |reader, value| read_delete(reader, value, &place));
     let keep_newest = reader.get(&entries, "keep_newest", |reader, value| {
         let entries = reader.entries(value, &keys::KEEP_NEWEST, &format!("{place}.keep_newest"))?;
         let count = reader.get(&entries, "count", |reader, value| reader.integer(value, 1));
-        let per = reader.get_texts(&entries, "per").map_or(Vec::new(), |per| per.into_iter().map(|field| field.value).collect());
+        let per = reader
+            .get_texts(&entries, "per")
+            .map_or(Vec::new(), |per| per.into_iter().map(|field| field.value).collect());
         Some(KeepNewest { count: u64::try_from(count?).unwrap_or(u64::MAX), per })
     });
     let only_if = reader.get(&entries, "only_if", |reader, value| {
@@ -72,7 +76,11 @@ fn read_delete<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Opt
         );
     }
     if delete.per_hour == Some(0) {
-        reader.problem(Problem::error("out-of-range", entries.key_span("per_hour"), "nothing an hour deletes nothing").label("zero").help("write a size, or leave `per_hour` out"));
+        reader.problem(
+            Problem::error("out-of-range", entries.key_span("per_hour"), "nothing an hour deletes nothing")
+                .label("zero")
+                .help("write a size, or leave `per_hour` out"),
+        );
     }
     Some(delete)
 }
@@ -88,7 +96,8 @@ pub(super) fn read_check<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &
         }
     }
     let at = reader.get_text(&entries, "at").map_or(Vec::new(), |text| reader.stations(draft, &text));
-    let per = reader.get_texts(&entries, "per").map_or(Vec::new(), |per| per.into_iter().map(|field| field.value).collect());
+    let per =
+        reader.get_texts(&entries, "per").map_or(Vec::new(), |per| per.into_iter().map(|field| field.value).collect());
     let subject = subjects.first().map_or("", |(key, _)| *key);
     let warning = reader.get(&entries, "warning", |reader, value| read_bound(reader, value, subject));
     let critical = reader.get(&entries, "critical", |reader, value| read_bound(reader, value, subject));
@@ -96,20 +105,33 @@ pub(super) fn read_check<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &
     // A target that is not described is one that this file's user has not set up; checks notify nobody yet.
     let notify: Vec<String> = notify
         .into_iter()
-        .filter_map(|text| if draft.notify.is_empty() { Some(text.value) } else { reader.declared_name(&draft.notify, &text, "notification target", "unknown-target", "[notify]") })
+        .filter_map(|text| {
+            if draft.notify.is_empty() {
+                Some(text.value)
+            } else {
+                reader.declared_name(&draft.notify, &text, "notification target", "unknown-target", "[notify]")
+            }
+        })
         .collect();
     reader.note(&place, "checks are read and checked, and nothing evaluates them yet");
     order_of_bounds(reader, &entries, subject, warning.as_ref(), critical.as_ref());
     let [(key, text)] = subjects.as_slice() else {
         let given: Vec<&str> = subjects.iter().map(|(key, _)| *key).collect();
         let (message, label) = if given.is_empty() {
-            ("the check does not say what it looks at".to_owned(), "one of `latency`, `last_success`, `failing`, `queue`, `free`, `silent` is missing".to_owned())
+            (
+                "the check does not say what it looks at".to_owned(),
+                "one of `latency`, `last_success`, `failing`, `queue`, `free`, `silent` is missing".to_owned(),
+            )
         } else {
             ("a check looks at one thing".to_owned(), format!("`{}` besides", given[1..].join("`, `")))
         };
         let span = subjects.get(1).map_or(entries.span.clone(), |(key, _)| entries.key_span(key));
         if given.len() > 1 || keys::CHECK_SUBJECTS.iter().all(|key| !entries.has(key)) {
-            reader.problem(Problem::error("contradiction", span, message).label(label).help("write e.g. latency = \"PRODUCT\"; two things are two checks"));
+            reader.problem(
+                Problem::error("contradiction", span, message)
+                    .label(label)
+                    .help("write e.g. latency = \"PRODUCT\"; two things are two checks"),
+            );
         }
         return;
     };
@@ -118,11 +140,16 @@ pub(super) fn read_check<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &
         "last_success" => reader.step(draft, text).map(CheckWhat::LastSuccess),
         "failing" => reader.step(draft, text).map(CheckWhat::Failing),
         "queue" => reader.step(draft, text).map(CheckWhat::Queue),
-        "free" => (!reader.stations(draft, text).is_empty() || draft.families.contains_key(&text.value)).then(|| CheckWhat::Free(text.value.clone())),
-        _ => (!reader.stations(draft, text).is_empty() || draft.families.contains_key(&text.value)).then(|| CheckWhat::Silent(text.value.clone())),
+        "free" => (!reader.stations(draft, text).is_empty() || draft.families.contains_key(&text.value))
+            .then(|| CheckWhat::Free(text.value.clone())),
+        _ => (!reader.stations(draft, text).is_empty() || draft.families.contains_key(&text.value))
+            .then(|| CheckWhat::Silent(text.value.clone())),
     };
     let Some(what) = what else { return };
-    draft.flow.checks.insert(name.value.clone(), Check { name: name.value.clone(), what, at, per, warning, critical, notify });
+    draft
+        .flow
+        .checks
+        .insert(name.value.clone(), Check { name: name.value.clone(), what, at, per, warning, critical, notify });
 }
 
 fn read_bound<'s>(reader: &mut Reader<'s>, value: &Val<'s>, subject: &str) -> Option<Bound> {
@@ -135,18 +162,36 @@ fn read_bound<'s>(reader: &mut Reader<'s>, value: &Val<'s>, subject: &str) -> Op
     }
 }
 
-fn order_of_bounds(reader: &mut Reader<'_>, entries: &Entries<'_, '_>, subject: &str, warning: Option<&Bound>, critical: Option<&Bound>) {
+fn order_of_bounds(
+    reader: &mut Reader<'_>,
+    entries: &Entries<'_, '_>,
+    subject: &str,
+    warning: Option<&Bound>,
+    critical: Option<&Bound>,
+) {
     use thalweg_core::units::Threshold;
     let swapped = match (warning, critical) {
         (Some(Bound::Age(warning)), Some(Bound::Age(critical))) => warning > critical,
         (Some(Bound::Count(warning)), Some(Bound::Count(critical))) => warning > critical,
-        (Some(Bound::Space(Threshold::Bytes(warning))), Some(Bound::Space(Threshold::Bytes(critical)))) => warning < critical,
-        (Some(Bound::Space(Threshold::Percent(warning))), Some(Bound::Space(Threshold::Percent(critical)))) => warning < critical,
+        (Some(Bound::Space(Threshold::Bytes(warning))), Some(Bound::Space(Threshold::Bytes(critical)))) => {
+            warning < critical
+        }
+        (Some(Bound::Space(Threshold::Percent(warning))), Some(Bound::Space(Threshold::Percent(critical)))) => {
+            warning < critical
+        }
         _ => false,
     };
     if swapped {
-        let help = if subject == "free" { "free space falls: `critical` is the smaller one" } else { "`critical` is the greater one" };
-        reader.problem(Problem::warning("bounds-swapped", entries.key_span("critical"), "CRITICAL comes before WARNING").label("reached first").help(help));
+        let help = if subject == "free" {
+            "free space falls: `critical` is the smaller one"
+        } else {
+            "`critical` is the greater one"
+        };
+        reader.problem(
+            Problem::warning("bounds-swapped", entries.key_span("critical"), "CRITICAL comes before WARNING")
+                .label("reached first")
+                .help(help),
+        );
     }
 }
 
@@ -164,7 +209,8 @@ pub(super) fn read_notify<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: 
     }
     for key in ["to", "run"] {
         if let Some(texts) = reader.get_texts(&entries, key) {
-            settings.insert(key.to_owned(), texts.into_iter().map(|text| text.value).collect::<Vec<_>>().join("\u{1f}"));
+            settings
+                .insert(key.to_owned(), texts.into_iter().map(|text| text.value).collect::<Vec<_>>().join("\u{1f}"));
         }
     }
     if let Some(repeat) = reader.get_duration(&entries, "repeat") {
@@ -183,12 +229,19 @@ pub(super) fn read_notify<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: 
     };
     for key in needed {
         if !entries.has(key) {
-            reader.problem(Problem::error("missing-key", entries.span.clone(), format!("`{key}` is missing")).label(format!("a target of this kind needs `{key}`")).help(format!("add `{key}`")));
+            reader.problem(
+                Problem::error("missing-key", entries.span.clone(), format!("`{key}` is missing"))
+                    .label(format!("a target of this kind needs `{key}`"))
+                    .help(format!("add `{key}`")),
+            );
         }
     }
     reader.note(&place, "notification targets are read and checked, and nobody is notified yet");
     if let Some(kind) = kind {
-        draft.flow.notify.insert(name.value.clone(), Notify { name: name.value.clone(), kind: kind.to_owned(), settings });
+        draft
+            .flow
+            .notify
+            .insert(name.value.clone(), Notify { name: name.value.clone(), kind: kind.to_owned(), settings });
     }
 }
 
@@ -203,7 +256,15 @@ fn read_secret<'s>(reader: &mut Reader<'s>, value: &Val<'s>, key: &str, place: &
             (Some(file), None) => Some(format!("file:{}", file.value)),
             (None, Some(env)) => Some(format!("env:{}", env.value)),
             _ => {
-                reader.problem(Problem::error("contradiction", value.span(), "a secret is read from a file or from the environment").label("one of `file`, `env`").help("write { file = \"secrets/hook\" } or { env = \"HOOK\" }"));
+                reader.problem(
+                    Problem::error(
+                        "contradiction",
+                        value.span(),
+                        "a secret is read from a file or from the environment",
+                    )
+                    .label("one of `file`, `env`")
+                    .help("write { file = \"secrets/hook\" } or { env = \"HOOK\" }"),
+                );
                 None
             }
         };
@@ -211,7 +272,9 @@ fn read_secret<'s>(reader: &mut Reader<'s>, value: &Val<'s>, key: &str, place: &
     let text = reader.text(value)?;
     if matches!(key, "password" | "token") {
         reader.problem(
-            Problem::error("open-secret", text.span.clone(), format!("a {key} does not stand in a flow file")).label("everybody who reads the file can read it").help(format!("write {key} = {{ file = \"secrets/{key}\" }} or {key} = {{ env = \"VARIABLE\" }}")),
+            Problem::error("open-secret", text.span.clone(), format!("a {key} does not stand in a flow file"))
+                .label("everybody who reads the file can read it")
+                .help(format!("write {key} = {{ file = \"secrets/{key}\" }} or {key} = {{ env = \"VARIABLE\" }}")),
         );
         return None;
     }
@@ -232,7 +295,11 @@ pub(super) fn read_serve<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &
         datafind: reader.get_flag(&entries, "datafind").unwrap_or_default(),
     };
     if let Some(at) = at.filter(|_| stations.len() > 1) {
-        reader.problem(Problem::error("contradiction", at.span.clone(), "one tree is served, not a family of them").label("several stations").help("name one member of the family"));
+        reader.problem(
+            Problem::error("contradiction", at.span.clone(), "one tree is served, not a family of them")
+                .label("several stations")
+                .help("name one member of the family"),
+        );
     }
     reader.note(&place, "served trees are read and checked, and nothing serves them yet");
     draft.flow.serve.insert(name.value.clone(), serve);

@@ -87,11 +87,18 @@ fn read_all<'s>(reader: &mut Reader<'s>, draft: &mut Draft, top: &Entries<'_, 's
 }
 
 fn declared(top: &Entries<'_, '_>, section: &'static str) -> Vec<String> {
-    top.get(section).and_then(|value| value.get_ref().as_table()).map_or(Vec::new(), |table| in_order(table).into_iter().map(|(name, _)| name.value).collect())
+    top.get(section)
+        .and_then(|value| value.get_ref().as_table())
+        .map_or(Vec::new(), |table| in_order(table).into_iter().map(|(name, _)| name.value).collect())
 }
 
 /// Calls `read` for each named table of a section, after checking the name.
-fn each_named<'a, 's>(reader: &mut Reader<'s>, top: &Entries<'a, 's>, section: &'static str, mut read: impl FnMut(&mut Reader<'s>, &Text, &'a Val<'s>)) {
+fn each_named<'a, 's>(
+    reader: &mut Reader<'s>,
+    top: &Entries<'a, 's>,
+    section: &'static str,
+    mut read: impl FnMut(&mut Reader<'s>, &Text, &'a Val<'s>),
+) {
     let Some(value) = top.get(section) else { return };
     let Some(table) = value.get_ref().as_table() else {
         reader.get(top, section, |reader, value| {
@@ -102,7 +109,12 @@ fn each_named<'a, 's>(reader: &mut Reader<'s>, top: &Entries<'a, 's>, section: &
     };
     for (name, value) in in_order(table) {
         let family = section == "stations" && name.value.contains('{');
-        let sound = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_') || (c == '.' && section == "stations") || (family && matches!(c, '{' | '}'));
+        let sound = |c: char| {
+            c.is_alphanumeric()
+                || matches!(c, '-' | '_')
+                || (c == '.' && section == "stations")
+                || (family && matches!(c, '{' | '}'))
+        };
         if name.value.is_empty() || name.value.starts_with('-') || !name.value.chars().all(sound) {
             reader.problem(
                 Problem::error("bad-name", name.span.clone(), format!("`{}` cannot be a name", name.value))
@@ -148,7 +160,8 @@ impl Draft {
         if let Some(members) = self.families.get(name) {
             return Some(members.clone());
         }
-        (self.flow.stations.contains_key(name) || self.stations.iter().any(|known| known == name)).then(|| vec![name.to_owned()])
+        (self.flow.stations.contains_key(name) || self.stations.iter().any(|known| known == name))
+            .then(|| vec![name.to_owned()])
     }
 
     /// Returns every name by which a station can be meant.
@@ -171,13 +184,24 @@ fn plainly(text: &str, start: usize, end: usize) -> Option<(std::ops::Range<usiz
     let value = value.trim();
     let quote = value.chars().next()?;
     if matches!(quote, '"' | '\'') && value.matches(quote).count() == 1 {
-        return Some((offset..offset + value.len(), "the text is not closed".to_owned(), format!("close it where it began, on the same line: {key} = {value}{quote}")));
+        return Some((
+            offset..offset + value.len(),
+            "the text is not closed".to_owned(),
+            format!("close it where it began, on the same line: {key} = {value}{quote}"),
+        ));
     }
     let bare = value.split('#').next().unwrap_or_default().trim();
-    let word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '.' | ':' | '@' | ' ' | '%' | '~' | '{' | '}');
-    let textual = quote.is_alphabetic() || matches!(quote, '/' | '~' | '.') || (quote.is_ascii_digit() && bare.contains(char::is_alphabetic));
+    let word =
+        |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '.' | ':' | '@' | ' ' | '%' | '~' | '{' | '}');
+    let textual = quote.is_alphabetic()
+        || matches!(quote, '/' | '~' | '.')
+        || (quote.is_ascii_digit() && bare.contains(char::is_alphabetic));
     if textual && bare.chars().all(word) && !matches!(bare, "true" | "false" | "inf" | "nan") {
-        return Some((offset..offset + bare.len(), "a text stands in quotes".to_owned(), format!("write {key} = \"{bare}\"")));
+        return Some((
+            offset..offset + bare.len(),
+            "a text stands in quotes".to_owned(),
+            format!("write {key} = \"{bare}\""),
+        ));
     }
     None
 }
@@ -202,7 +226,11 @@ impl Reader<'_> {
         } else {
             "a flow file is TOML: key = \"text\", key = 5, key = [\"a\", \"b\"], key = { inner = \"x\" }, [table.name]"
         };
-        self.problems.push(Problem::error("syntax", span, format!("this is no TOML: {message}")).label(message.split(',').next().unwrap_or(message)).help(help));
+        self.problems.push(
+            Problem::error("syntax", span, format!("this is no TOML: {message}"))
+                .label(message.split(',').next().unwrap_or(message))
+                .help(help),
+        );
         self.broken.push(start..end.max(start + 1));
     }
 
@@ -217,7 +245,15 @@ impl Reader<'_> {
             Some(family) if nearest(&text.value, &known).is_none() => format!("families of stations: `{family}`"),
             _ => unknown_help(&text.value, &known, "station", "[stations]"),
         };
-        self.problem(Problem::error("unknown-station", text.part(&(0..text.value.len())), format!("there is no station `{}`", text.value)).label("unknown station").help(help));
+        self.problem(
+            Problem::error(
+                "unknown-station",
+                text.part(&(0..text.value.len())),
+                format!("there is no station `{}`", text.value),
+            )
+            .label("unknown station")
+            .help(help),
+        );
         Vec::new()
     }
 
@@ -232,13 +268,24 @@ impl Reader<'_> {
     }
 
     /// Checks that a name is among those declared.
-    pub(crate) fn declared_name(&mut self, known: &[String], text: &Text, what: &str, code: &'static str, wherever: &str) -> Option<String> {
+    pub(crate) fn declared_name(
+        &mut self,
+        known: &[String],
+        text: &Text,
+        what: &str,
+        code: &'static str,
+        wherever: &str,
+    ) -> Option<String> {
         if known.contains(&text.value) {
             return Some(text.value.clone());
         }
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let help = unknown_help(&text.value, &known, what, wherever);
-        self.problem(Problem::error(code, text.part(&(0..text.value.len())), format!("there is no {what} `{}`", text.value)).label(format!("unknown {what}")).help(help));
+        self.problem(
+            Problem::error(code, text.part(&(0..text.value.len())), format!("there is no {what} `{}`", text.value))
+                .label(format!("unknown {what}"))
+                .help(help),
+        );
         None
     }
 
@@ -249,7 +296,11 @@ impl Reader<'_> {
             None if known.is_empty() => format!("{of} has no fields; fields stand in braces in the path"),
             None => format!("{of} has {}", listed(known)),
         };
-        self.problem(Problem::error("unknown-field", span, format!("{of} has no field `{field}`")).label("unknown field").help(help));
+        self.problem(
+            Problem::error("unknown-field", span, format!("{of} has no field `{field}`"))
+                .label("unknown field")
+                .help(help),
+        );
     }
 }
 
@@ -275,7 +326,11 @@ mod tests {
             for key in section.keys {
                 let given = text.lines().any(|line| {
                     let line = line.trim_start();
-                    line.starts_with(&format!("{} =", key.name)) || line.starts_with(&format!("{}.", key.name)) || line.contains(&format!("[{}", key.name)) || line.contains(&format!("{{ {} =", key.name)) || line.contains(&format!(", {} =", key.name))
+                    line.starts_with(&format!("{} =", key.name))
+                        || line.starts_with(&format!("{}.", key.name))
+                        || line.contains(&format!("[{}", key.name))
+                        || line.contains(&format!("{{ {} =", key.name))
+                        || line.contains(&format!(", {} =", key.name))
                 });
                 assert!(given, "{} of {}", key.name, section.name);
             }

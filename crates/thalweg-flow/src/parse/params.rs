@@ -34,7 +34,11 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, top: &Entries
                     }
                 }
             }
-            None => reader.wrong_type(tables, "a table of named tables", "write [tables.NAME] and below it \"FROM..TO\" = \"value\""),
+            None => reader.wrong_type(
+                tables,
+                "a table of named tables",
+                "write [tables.NAME] and below it \"FROM..TO\" = \"value\"",
+            ),
         }
     }
 }
@@ -85,9 +89,13 @@ fn referred<'s>(reader: &mut Reader<'s>, name: &Text, value: &Val<'s>) -> Option
             Err(_) if overridden => None,
             Err(reason) => {
                 reader.problem(
-                    Problem::error("unreadable-file", file.part(&(0..file.value.len())), format!("cannot read `{}`: {reason}", file.value))
-                        .label("not readable")
-                        .help("the path is relative to the flow file; one value on each line, `#` starts a comment"),
+                    Problem::error(
+                        "unreadable-file",
+                        file.part(&(0..file.value.len())),
+                        format!("cannot read `{}`: {reason}", file.value),
+                    )
+                    .label("not readable")
+                    .help("the path is relative to the flow file; one value on each line, `#` starts a comment"),
                 );
                 None
             }
@@ -97,21 +105,35 @@ fn referred<'s>(reader: &mut Reader<'s>, name: &Text, value: &Val<'s>) -> Option
             None if overridden => None,
             None => {
                 reader.problem(
-                    Problem::error("missing-environment", variable.part(&(0..variable.value.len())), format!("the environment has no `{}`", variable.value))
-                        .label("not set")
-                        .help(format!("set the variable, or give the value with --set {}=…", name.value)),
+                    Problem::error(
+                        "missing-environment",
+                        variable.part(&(0..variable.value.len())),
+                        format!("the environment has no `{}`", variable.value),
+                    )
+                    .label("not set")
+                    .help(format!("set the variable, or give the value with --set {}=…", name.value)),
                 );
                 None
             }
         },
         (Some(_), Some(env)) => {
-            reader.problem(Problem::error("contradiction", env.span.clone(), "a parameter is read from a file or from the environment, not both").label("the second one").help("remove `file` or `env`"));
+            reader.problem(
+                Problem::error(
+                    "contradiction",
+                    env.span.clone(),
+                    "a parameter is read from a file or from the environment, not both",
+                )
+                .label("the second one")
+                .help("remove `file` or `env`"),
+            );
             None
         }
         (None, None) => {
             if !entries.has("file") && !entries.has("env") {
                 reader.problem(
-                    Problem::error("missing-key", value.span(), format!("parameter `{}` has no value", name.value)).label("neither `file` nor `env`").help("write a value, { file = \"names.txt\" } or { env = \"VARIABLE\" }"),
+                    Problem::error("missing-key", value.span(), format!("parameter `{}` has no value", name.value))
+                        .label("neither `file` nor `env`")
+                        .help("write a value, { file = \"names.txt\" } or { env = \"VARIABLE\" }"),
                 );
             }
             None
@@ -121,7 +143,11 @@ fn referred<'s>(reader: &mut Reader<'s>, name: &Text, value: &Val<'s>) -> Option
 
 /// Returns the values of a parameter file: one on each line, numbers if all are numbers.
 fn lines(text: &str) -> Vec<Value> {
-    let words: Vec<&str> = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).filter(|line| !line.is_empty()).collect();
+    let words: Vec<&str> = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default().trim())
+        .filter(|line| !line.is_empty())
+        .collect();
     if !words.is_empty() && words.iter().all(|word| matches!(scalar(word), Value::Int(_))) {
         return words.iter().map(|word| scalar(word)).collect();
     }
@@ -150,7 +176,9 @@ fn typed_as(reader: &mut Reader<'_>, text: &str, written: Option<&Value>, origin
         Some(Value::Int(_)) => text.trim().parse().ok().map(Value::Int),
         Some(Value::Float(_)) => text.trim().parse().ok().map(Value::Float),
         Some(Value::Text(_)) => Some(Value::from(text)),
-        Some(Value::Time(_)) => thalweg_core::time::parse_instant(text, jiff::Timestamp::UNIX_EPOCH).ok().map(Value::Time),
+        Some(Value::Time(_)) => {
+            thalweg_core::time::parse_instant(text, jiff::Timestamp::UNIX_EPOCH).ok().map(Value::Time)
+        }
         Some(Value::Duration(_)) | None => Some(scalar(text)),
     };
     if value.is_none() {
@@ -190,20 +218,26 @@ fn unknown_settings(reader: &mut Reader<'_>) {
 }
 
 fn table<'s>(reader: &mut Reader<'s>, name: &Text, value: &Val<'s>) -> Option<Table> {
-    let rows = reader.map(value, "a table of ranges and values", "\"815000000..875000000\" = \"S5\"", |reader, _, value| match reader.value(value)? {
-        Value::List(_) => {
-            reader.wrong_type(value, "one value", "write one text or number for each range");
-            None
-        }
-        value => Some(value),
-    })?;
+    let rows = reader.map(
+        value,
+        "a table of ranges and values",
+        "\"815000000..875000000\" = \"S5\"",
+        |reader, _, value| match reader.value(value)? {
+            Value::List(_) => {
+                reader.wrong_type(value, "one value", "write one text or number for each range");
+                None
+            }
+            value => Some(value),
+        },
+    )?;
     let places: Vec<Text> = rows.iter().map(|(range, _)| range.clone()).collect();
     let rows: Vec<(String, Value)> = rows.into_iter().map(|(range, value)| (range.value, value)).collect();
     match Table::parse(&rows) {
         Ok(table) => Some(table),
         Err(error) => {
             let message = error.to_string();
-            let at = places.iter().find(|place| !place.value.is_empty() && message.contains(&format!("{:?}", place.value)));
+            let at =
+                places.iter().find(|place| !place.value.is_empty() && message.contains(&format!("{:?}", place.value)));
             let span = at.map_or(name.span.clone(), |place| place.span.clone());
             reader.problem(
                 Problem::error("bad-table", span, format!("table `{}`: {message}", name.value))

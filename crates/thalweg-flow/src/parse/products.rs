@@ -21,13 +21,19 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
     let written = reader.get(&entries, "path", |reader, value| pattern_text(reader, value, &format!("{place}.path")));
     let main_text = written.clone();
     let path = written.and_then(|text| compile(reader, draft, &text, &mut types));
-    let own: Vec<String> = path.as_ref().map_or(Vec::new(), |path| path.base_fields().into_iter().map(|field| field.name).collect());
+    let own: Vec<String> =
+        path.as_ref().map_or(Vec::new(), |path| path.base_fields().into_iter().map(|field| field.name).collect());
     let path_at = reader
         .get(&entries, "path_at", |reader, value| {
-            reader.map(value, "a table of stations and patterns", "path_at.STATION = \"{site}/{file}\"", |reader, station, value| {
-                let text = pattern_text(reader, value, &format!("{place}.path_at.{}", station.value))?;
-                Some((station.clone(), text))
-            })
+            reader.map(
+                value,
+                "a table of stations and patterns",
+                "path_at.STATION = \"{site}/{file}\"",
+                |reader, station, value| {
+                    let text = pattern_text(reader, value, &format!("{place}.path_at.{}", station.value))?;
+                    Some((station.clone(), text))
+                },
+            )
         })
         .unwrap_or_default();
     let mut other_paths = BTreeMap::new();
@@ -38,18 +44,32 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
         let Some(pattern) = compile(reader, draft, own_name.as_ref().unwrap_or(&text), &mut types) else { continue };
         if own_name.is_none() && !pattern.uses_file_name() {
             let used = pattern.uses();
-            dropped.push((station.clone(), text.clone(), own.iter().filter(|field| !used.contains(*field)).cloned().collect()));
+            dropped.push((
+                station.clone(),
+                text.clone(),
+                own.iter().filter(|field| !used.contains(*field)).cloned().collect(),
+            ));
         }
         for field in pattern.uses() {
             if path.is_some() && !own.contains(&field) {
                 let known: Vec<&str> = own.iter().map(String::as_str).collect();
                 let span = field_span(&text, &field);
                 let nearest = crate::reader::nearest(&field, &known);
-                let help = nearest.map_or(format!("`path` has {}: use these only, or add `{{{field}}}` to `path`", listed(&known)), |near| format!("did you mean `{near}`?"));
+                let help = nearest.map_or(
+                    format!("`path` has {}: use these only, or add `{{{field}}}` to `path`", listed(&known)),
+                    |near| format!("did you mean `{near}`?"),
+                );
                 reader.problem(
-                    Problem::error("unknown-field", span, format!("`path_at.{}` needs `{field}`, which the product's `path` does not have", station.value))
-                        .label("files of this product have no such field")
-                        .help(help),
+                    Problem::error(
+                        "unknown-field",
+                        span,
+                        format!(
+                            "`path_at.{}` needs `{field}`, which the product's `path` does not have",
+                            station.value
+                        ),
+                    )
+                    .label("files of this product have no such field")
+                    .help(help),
                 );
             }
         }
@@ -63,7 +83,14 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
     }
     let format = reader.get_text(&entries, "format").map(|format| format.value);
     let reads: BTreeMap<String, String> = reader
-        .get(&entries, "reads", |reader, value| reader.map(value, "a table of fields and the probe's names", "reads = { cpid = \"cp\" }", |reader, _, value| Some(reader.text(value)?.value)))
+        .get(&entries, "reads", |reader, value| {
+            reader.map(
+                value,
+                "a table of fields and the probe's names",
+                "reads = { cpid = \"cp\" }",
+                |reader, _, value| Some(reader.text(value)?.value),
+            )
+        })
         .map_or(BTreeMap::new(), |reads| reads.into_iter().map(|(field, name)| (field.value, name)).collect());
     let covers_content = reader.get(&entries, "covers", |reader, value| reader.word(value, &["content"])).is_some();
     let compare = match reader.get(&entries, "compare", |reader, value| reader.word(value, &["bytes", "data"])) {
@@ -77,7 +104,13 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
         _ => None,
     });
     if let Some((span, number)) = &number {
-        reader.problem(Problem::error("missing-unit", span.clone(), format!("`span` needs a unit: {number} what?")).label("so many what?").help(format!("write it in quotes with its unit: \"{number}s\" for seconds; from a field: \"{{dur}}s\"")));
+        reader.problem(
+            Problem::error("missing-unit", span.clone(), format!("`span` needs a unit: {number} what?"))
+                .label("so many what?")
+                .help(format!(
+                    "write it in quotes with its unit: \"{number}s\" for seconds; from a field: \"{{dur}}s\""
+                )),
+        );
     }
     let written = if number.is_some() { None } else { reader.get_text(&entries, "span") };
     let span = written.and_then(|text| read_span(reader, &text, &types));
@@ -91,20 +124,32 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
         until_next,
         group: known_fields(reader, &entries, "group", &fields),
         covers_content,
-        ready: reader.get(&entries, "ready", |reader, value| read_ready(reader, value, &fields, &place)).unwrap_or(Ready { closed: true, ..Ready::default() }),
+        ready: reader
+            .get(&entries, "ready", |reader, value| read_ready(reader, value, &fields, &place))
+            .unwrap_or(Ready { closed: true, ..Ready::default() }),
         require: reader.get(&entries, "require", |reader, value| reader.condition(value, &format!("{place}.require"))),
         ahead: reader.get_duration(&entries, "ahead").unwrap_or(AHEAD),
-        version: reader.get_text(&entries, "version").filter(|text| {
-            let known: Vec<&str> = fields.iter().map(String::as_str).collect();
-            if !fields.contains(&text.value) {
-                reader.unknown_field(text.part(&(0..text.value.len())), &text.value, &known, "the product's `path`");
-            }
-            true
-        }).map(|version| version.value),
+        version: reader
+            .get_text(&entries, "version")
+            .filter(|text| {
+                let known: Vec<&str> = fields.iter().map(String::as_str).collect();
+                if !fields.contains(&text.value) {
+                    reader.unknown_field(
+                        text.part(&(0..text.value.len())),
+                        &text.value,
+                        &known,
+                        "the product's `path`",
+                    );
+                }
+                true
+            })
+            .map(|version| version.value),
         labels: known_fields(reader, &entries, "labels", &fields),
         compare,
         otherwise: reader.get_flag(&entries, "otherwise").unwrap_or_default(),
-        temporary: reader.get(&entries, "temporary", Reader::list).map_or(Vec::new(), |globs| globs.into_iter().map(|glob| glob.value).collect()),
+        temporary: reader
+            .get(&entries, "temporary", Reader::list)
+            .map_or(Vec::new(), |globs| globs.into_iter().map(|glob| glob.value).collect()),
         span,
         reads,
         format,
@@ -120,32 +165,58 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
     if product.format.is_none() {
         if product.compare == Compare::Data {
             reader.problem(
-                Problem::warning("missing-format", entries.key_span("compare"), "`compare = \"data\"` reads the content, and the product has no `format`")
-                    .label("the bytes decide")
-                    .help("add the format whose probe reads it, e.g. format = \"dmap\", or write compare = \"bytes\""),
+                Problem::warning(
+                    "missing-format",
+                    entries.key_span("compare"),
+                    "`compare = \"data\"` reads the content, and the product has no `format`",
+                )
+                .label("the bytes decide")
+                .help("add the format whose probe reads it, e.g. format = \"dmap\", or write compare = \"bytes\""),
             );
         }
         for (key, needed) in [("covers", product.covers_content), ("reads", !product.reads.is_empty())] {
             if needed {
                 reader.problem(
-                    Problem::error("missing-format", entries.key_span(key), format!("`{key}` reads the content, and the product has no `format`"))
-                        .label("which format?")
-                        .help("add the format whose probe reads it, e.g. format = \"dmap\""),
+                    Problem::error(
+                        "missing-format",
+                        entries.key_span(key),
+                        format!("`{key}` reads the content, and the product has no `format`"),
+                    )
+                    .label("which format?")
+                    .help("add the format whose probe reads it, e.g. format = \"dmap\""),
                 );
             }
         }
     }
     for (station, text, fields) in dropped {
-        let distinct: Vec<&str> = fields.iter().map(String::as_str).filter(|field| !product.labels.iter().chain(&product.version).any(|other| other == field)).collect();
+        let distinct: Vec<&str> = fields
+            .iter()
+            .map(String::as_str)
+            .filter(|field| !product.labels.iter().chain(&product.version).any(|other| other == field))
+            .collect();
         if !distinct.is_empty() {
-            let message = format!("`path_at.{}` drops {}, so that two files could get one path", station.value, listed(&distinct));
-            let help = format!("add {} to it, or end it with {{file}}, which keeps the name; fields that tell no files apart are `labels`", distinct.iter().map(|field| format!("{{{field}}}")).collect::<Vec<_>>().join(", "));
-            reader.problem(Problem::error("same-path", text.part(&(0..text.value.len())), message).label("not one path for each file").help(help));
+            let message = format!(
+                "`path_at.{}` drops {}, so that two files could get one path",
+                station.value,
+                listed(&distinct)
+            );
+            let help = format!(
+                "add {} to it, or end it with {{file}}, which keeps the name; fields that tell no files apart are `labels`",
+                distinct.iter().map(|field| format!("{{{field}}}")).collect::<Vec<_>>().join(", ")
+            );
+            reader.problem(
+                Problem::error("same-path", text.part(&(0..text.value.len())), message)
+                    .label("not one path for each file")
+                    .help(help),
+            );
         }
     }
     known_format(reader, &product, &place);
     if product.time_field.is_none() {
-        for (key, needed) in [("span", product.span.is_some() && !product.covers_content), ("until", product.until_next && !product.covers_content)] {
+        for (key, needed) in [
+            ("span", product.span.is_some() && !product.covers_content),
+            ("until", product.until_next && !product.covers_content),
+        ] {
             if needed {
                 reader.problem(
                     Problem::error("no-start", entries.key_span(key), format!("`{key}` needs a start, and the path says no time"))
@@ -198,7 +269,11 @@ fn known_format(reader: &mut Reader<'_>, product: &Product, place: &str) {
     }
     if PLANNED.contains(&format) {
         let mut needs = Vec::new();
-        for (key, needed) in [("covers", product.covers_content), ("reads", !product.reads.is_empty()), ("compare", product.compare == Compare::Data)] {
+        for (key, needed) in [
+            ("covers", product.covers_content),
+            ("reads", !product.reads.is_empty()),
+            ("compare", product.compare == Compare::Data),
+        ] {
             if needed {
                 needs.push(format!("`{key}`"));
             }
@@ -212,7 +287,10 @@ fn known_format(reader: &mut Reader<'_>, product: &Product, place: &str) {
     let mut all: Vec<&str> = known.iter().map(String::as_str).chain(PLANNED).collect();
     all.sort_unstable();
     all.dedup();
-    let help = crate::reader::nearest(format, &all).map_or_else(|| format!("formats: {}; leave `format` out if nothing reads the content", listed(&all)), |near| format!("did you mean `{near}`?"));
+    let help = crate::reader::nearest(format, &all).map_or_else(
+        || format!("formats: {}; leave `format` out if nothing reads the content", listed(&all)),
+        |near| format!("did you mean `{near}`?"),
+    );
     let message = format!("there is no format `{format}`");
     let span = reader.span_of(&format!("{place}.format"));
     reader.problem(Problem::error("unknown-format", span, message).label("unknown format").help(help));
@@ -248,7 +326,11 @@ fn with_params(reader: &mut Reader<'_>, text: &Text) -> Option<Text> {
                     let whole = filled.ends_with('{') && rest[length..].starts_with('}');
                     let written = match value {
                         // One alternative is a choice too, and no type.
-                        Value::List(values) if values.len() == 1 && filled.ends_with(':') && rest[length..].starts_with('}') => format!("({})", values[0]),
+                        Value::List(values)
+                            if values.len() == 1 && filled.ends_with(':') && rest[length..].starts_with('}') =>
+                        {
+                            format!("({})", values[0])
+                        }
                         Value::List(values) => values.iter().map(Value::to_string).collect::<Vec<_>>().join("|"),
                         value => value.to_string(),
                     };
@@ -274,10 +356,21 @@ fn with_params(reader: &mut Reader<'_>, text: &Text) -> Option<Text> {
 }
 
 /// Compiles a pattern and checks the tables it names.
-pub(super) fn compile(reader: &mut Reader<'_>, draft: &Draft, text: &Text, types: &mut BTreeMap<String, FieldType>) -> Option<Pattern> {
+pub(super) fn compile(
+    reader: &mut Reader<'_>,
+    draft: &Draft,
+    text: &Text,
+    types: &mut BTreeMap<String, FieldType>,
+) -> Option<Pattern> {
     if text.value.starts_with('/') || text.value.split('/').any(|part| part == "..") {
         reader.problem(
-            Problem::error("bad-pattern", text.part(&(0..text.value.len())), "paths of files lie below a station's root").label("leaves the root").help("write the path relative to the root: no leading `/`, no `..`"),
+            Problem::error(
+                "bad-pattern",
+                text.part(&(0..text.value.len())),
+                "paths of files lie below a station's root",
+            )
+            .label("leaves the root")
+            .help("write the path relative to the root: no leading `/`, no `..`"),
         );
         return None;
     }
@@ -286,17 +379,28 @@ pub(super) fn compile(reader: &mut Reader<'_>, draft: &Draft, text: &Text, types
             for table in pattern.tables() {
                 if !draft.flow.tables.contains_key(&table) && !reader.table_declared(&table) {
                     let known: Vec<&str> = draft.flow.tables.keys().map(String::as_str).collect();
-                    let at = text.value.find(&format!("{table}(")).map_or(0..text.value.len(), |at| at..at + table.len());
+                    let at =
+                        text.value.find(&format!("{table}(")).map_or(0..text.value.len(), |at| at..at + table.len());
                     let help = unknown_help(&table, &known, "table", &format!("[tables.{table}]"));
-                    reader.problem(Problem::error("unknown-table", text.part(&at), format!("there is no table `{table}`")).label("unknown table").help(help));
+                    reader.problem(
+                        Problem::error("unknown-table", text.part(&at), format!("there is no table `{table}`"))
+                            .label("unknown table")
+                            .help(help),
+                    );
                 }
             }
             Some(pattern)
         }
         Err(errors) => {
             for error in errors {
-                let mut problem = Problem::error("bad-pattern", text.part(&error.span), error.message.clone()).label("in this pattern");
-                problem.help = error.help.or_else(|| Some("fields stand in braces: {site}, {slice:int}, {time:%Y%m%d}; text between them stands as it is".to_owned()));
+                let mut problem = Problem::error("bad-pattern", text.part(&error.span), error.message.clone())
+                    .label("in this pattern");
+                problem.help = error.help.or_else(|| {
+                    Some(
+                        "fields stand in braces: {site}, {slice:int}, {time:%Y%m%d}; text between them stands as it is"
+                            .to_owned(),
+                    )
+                });
                 reader.problem(problem);
             }
             None
@@ -327,7 +431,11 @@ fn read_span(reader: &mut Reader<'_>, text: &Text, types: &BTreeMap<String, Fiel
         };
         match types.get(field) {
             Some(FieldType::Int { .. }) => return Some(SpanRule::Field { name: field.to_owned(), unit }),
-            Some(_) => reader.problem(Problem::error("wrong-type", whole, format!("`{field}` is no whole number")).label("a length is a number").help(format!("give it a type in the path: {{{field}:int}}"))),
+            Some(_) => reader.problem(
+                Problem::error("wrong-type", whole, format!("`{field}` is no whole number"))
+                    .label("a length is a number")
+                    .help(format!("give it a type in the path: {{{field}:int}}")),
+            ),
             None => {
                 let known: Vec<&str> = types.keys().map(String::as_str).collect();
                 reader.unknown_field(whole, field, &known, "the product's `path`");
@@ -338,17 +446,30 @@ fn read_span(reader: &mut Reader<'_>, text: &Text, types: &BTreeMap<String, Fiel
     match parse_duration(&text.value) {
         Ok(span) if span.is_positive() => Some(SpanRule::Fixed(span)),
         Ok(_) => {
-            reader.problem(Problem::error("out-of-range", whole, "a file covers more than nothing").label("not longer than nothing").help("write a longer span, or leave `span` out"));
+            reader.problem(
+                Problem::error("out-of-range", whole, "a file covers more than nothing")
+                    .label("not longer than nothing")
+                    .help("write a longer span, or leave `span` out"),
+            );
             None
         }
         Err(error) => {
-            reader.problem(Problem::error("wrong-unit", whole, format!("`{}` is not a span of time", text.value)).label(error.message).help(format!("{}; from a field: \"{{dur}}s\"", error.help)));
+            reader.problem(
+                Problem::error("wrong-unit", whole, format!("`{}` is not a span of time", text.value))
+                    .label(error.message)
+                    .help(format!("{}; from a field: \"{{dur}}s\"", error.help)),
+            );
             None
         }
     }
 }
 
-fn known_fields<'s>(reader: &mut Reader<'s>, entries: &crate::reader::Entries<'_, 's>, key: &'static str, fields: &[String]) -> Vec<String> {
+fn known_fields<'s>(
+    reader: &mut Reader<'s>,
+    entries: &crate::reader::Entries<'_, 's>,
+    key: &'static str,
+    fields: &[String],
+) -> Vec<String> {
     let Some(names) = reader.get(entries, key, Reader::list) else { return Vec::new() };
     check_fields(reader, names, fields)
 }
@@ -370,14 +491,23 @@ fn read_ready<'s>(reader: &mut Reader<'s>, value: &Val<'s>, fields: &[String], p
     let entries = reader.entries(value, &keys::READY, &format!("{place}.ready"))?;
     let event = reader.get_text(&entries, "event").map(|event| event.value);
     if event.is_some() {
-        reader.note(place, "`ready.event` is accepted: no events are recorded yet, so files of this product are never ready by one");
+        reader.note(
+            place,
+            "`ready.event` is accepted: no events are recorded yet, so files of this product are never ready by one",
+        );
     }
     let marker = reader.get_text(&entries, "marker");
     if let Some(marker) = &marker
         && (!marker.value.contains("{file}") || marker.value == "{file}")
     {
         reader.problem(
-            Problem::error("bad-marker", marker.part(&(0..marker.value.len())), "a marker's name is made from the file's name").label("holds no {file}, or nothing besides").help("write e.g. \"{file}.done\""),
+            Problem::error(
+                "bad-marker",
+                marker.part(&(0..marker.value.len())),
+                "a marker's name is made from the file's name",
+            )
+            .label("holds no {file}, or nothing besides")
+            .help("write e.g. \"{file}.done\""),
         );
     }
     let not_newest = reader.get(&entries, "not_newest", Reader::list).map(|names| check_fields(reader, names, fields));
@@ -413,7 +543,11 @@ fn ready_words<'s>(reader: &mut Reader<'s>, value: &Val<'s>) -> Option<Ready> {
                 if let Some(quiet) = other.strip_prefix("quiet ") {
                     match parse_duration(quiet) {
                         Ok(quiet) => ready.quiet = Some(quiet),
-                        Err(error) => reader.problem(Problem::error("wrong-unit", span, format!("`{quiet}` is not a span of time")).label(error.message).help(error.help)),
+                        Err(error) => reader.problem(
+                            Problem::error("wrong-unit", span, format!("`{quiet}` is not a span of time"))
+                                .label(error.message)
+                                .help(error.help),
+                        ),
                     }
                     continue;
                 }
@@ -426,7 +560,11 @@ fn ready_words<'s>(reader: &mut Reader<'s>, value: &Val<'s>) -> Option<Ready> {
                         None => "write \"closed\", \"renamed\", \"unopened\", \"not_newest\", or a table: { quiet = \"60s\" }".to_owned(),
                     },
                 };
-                reader.problem(Problem::error("unknown-word", span, format!("`ready` knows no \"{other}\"")).label("unknown word").help(help));
+                reader.problem(
+                    Problem::error("unknown-word", span, format!("`ready` knows no \"{other}\""))
+                        .label("unknown word")
+                        .help(help),
+                );
             }
         }
     }
@@ -436,6 +574,8 @@ fn ready_words<'s>(reader: &mut Reader<'s>, value: &Val<'s>) -> Option<Ready> {
 impl Reader<'_> {
     /// Tells if a table is declared, even one with problems of its own.
     fn table_declared(&self, name: &str) -> bool {
-        self.problems.iter().any(|problem| problem.code == "bad-table" && problem.message.starts_with(&format!("table `{name}`")))
+        self.problems
+            .iter()
+            .any(|problem| problem.code == "bad-table" && problem.message.starts_with(&format!("table `{name}`")))
     }
 }

@@ -39,11 +39,18 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
         by: reader.get_text(&entries, "by").map(|by| by.value),
     };
     if common.volume.is_some() {
-        reader.note(&place, "`volume` is accepted: volumes are not looked for by label yet; the root is taken as it stands");
+        reader.note(
+            &place,
+            "`volume` is accepted: volumes are not looked for by label yet; the root is taken as it stands",
+        );
     }
     let Some(root) = root else { return };
     if root.value.trim().is_empty() {
-        reader.problem(Problem::error("bad-root", root.span.clone(), "`root` is empty").label("no folder").help("write the folder, e.g. \"/data\", or \".\" for the working folder"));
+        reader.problem(
+            Problem::error("bad-root", root.span.clone(), "`root` is empty")
+                .label("no folder")
+                .help("write the folder, e.g. \"/data\", or \".\" for the working folder"),
+        );
         return;
     }
     let Some(each) = family_values(reader, &entries, name) else {
@@ -76,7 +83,11 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
             None => own.clone(),
         };
         if own.is_empty() || own.contains(['/', '{', '}', ' ']) {
-            reader.problem(Problem::error("bad-name", name.span.clone(), format!("`{own}` cannot be a station's name")).label("a member would have this name").help("values of a family's fields are made of letters, digits, `-`, `_` and `.`"));
+            reader.problem(
+                Problem::error("bad-name", name.span.clone(), format!("`{own}` cannot be a station's name"))
+                    .label("a member would have this name")
+                    .help("values of a family's fields are made of letters, digits, `-`, `_` and `.`"),
+            );
             continue;
         }
         let station = Station { name: own.clone(), member_of: fields.clone(), root, reach, domain, ..common.clone() };
@@ -102,21 +113,36 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
 
 /// Checks what concerns several stations.
 pub(super) fn finish(reader: &mut Reader<'_>, draft: &mut Draft) {
-    let with_by: Vec<(String, String)> = draft.flow.stations.values().filter_map(|station| Some((station.name.clone(), station.by.clone()?))).collect();
+    let with_by: Vec<(String, String)> =
+        draft.flow.stations.values().filter_map(|station| Some((station.name.clone(), station.by.clone()?))).collect();
     for (station, by) in with_by {
         let place = format!("stations.{station}.by");
         // Members of a family share the text of the family.
-        let text = reader.spot(&place).cloned().or_else(|| draft.families.iter().find(|(_, members)| members.contains(&station)).and_then(|(family, _)| reader.spot(&format!("stations.{family}.by")).cloned()));
+        let text = reader.spot(&place).cloned().or_else(|| {
+            draft
+                .families
+                .iter()
+                .find(|(_, members)| members.contains(&station))
+                .and_then(|(family, _)| reader.spot(&format!("stations.{family}.by")).cloned())
+        });
         let Some(text) = text else { continue };
         let resolved = reader.stations(draft, &text);
         if resolved.first() == Some(&station) && by == station {
-            reader.problem(Problem::error("contradiction", text.span.clone(), "a station does not send to itself").label("itself").help("name the live station that sends here, or leave `by` out"));
+            reader.problem(
+                Problem::error("contradiction", text.span.clone(), "a station does not send to itself")
+                    .label("itself")
+                    .help("name the live station that sends here, or leave `by` out"),
+            );
         }
     }
 }
 
 /// Returns the values of a family's fields; `None`: a station of its own.
-fn family_values<'s>(reader: &mut Reader<'s>, entries: &Entries<'_, 's>, name: &Text) -> Option<BTreeMap<String, Vec<Value>>> {
+fn family_values<'s>(
+    reader: &mut Reader<'s>,
+    entries: &Entries<'_, 's>,
+    name: &Text,
+) -> Option<BTreeMap<String, Vec<Value>>> {
     let given = entries.has("each");
     let each = reader.get(entries, "each", Reader::each);
     let wanted = names_in_braces(&name.value);
@@ -141,9 +167,13 @@ fn family_values<'s>(reader: &mut Reader<'s>, entries: &Entries<'_, 's>, name: &
     for field in each.keys() {
         if !wanted.contains(field) {
             reader.problem(
-                Problem::error("bad-family", entries.key_span("each"), format!("`{field}` does not stand in the family's name"))
-                    .label("members would share a name")
-                    .help(format!("write the name with it: [stations.\"{}{{{field}}}\"]", name.value)),
+                Problem::error(
+                    "bad-family",
+                    entries.key_span("each"),
+                    format!("`{field}` does not stand in the family's name"),
+                )
+                .label("members would share a name")
+                .help(format!("write the name with it: [stations.\"{}{{{field}}}\"]", name.value)),
             );
         }
     }
@@ -217,12 +247,20 @@ fn read_reach(reader: &mut Reader<'_>, text: &Text, url: String, place: &str) ->
     let whole = text.part(&(0..text.value.len()));
     let help = "write ssh://USER@HOST, rsync://HOST/MODULE, s3://BUCKET/PREFIX or https://HOST/PATH";
     let Some((scheme, rest)) = url.split_once("://") else {
-        reader.problem(Problem::error("bad-reach", whole, format!("`{url}` does not say how the station is reached")).label("no scheme such as ssh://").help(help));
+        reader.problem(
+            Problem::error("bad-reach", whole, format!("`{url}` does not say how the station is reached"))
+                .label("no scheme such as ssh://")
+                .help(help),
+        );
         return None;
     };
     if !SCHEMES.contains(&scheme) {
         let help = nearest(scheme, &SCHEMES).map_or(help.to_owned(), |near| format!("did you mean `{near}://`?"));
-        reader.problem(Problem::error("bad-reach", whole, format!("stations are not reached by `{scheme}`")).label("unknown scheme").help(help));
+        reader.problem(
+            Problem::error("bad-reach", whole, format!("stations are not reached by `{scheme}`"))
+                .label("unknown scheme")
+                .help(help),
+        );
         return None;
     }
     let authority = rest.split('/').next().unwrap_or_default();
@@ -250,7 +288,12 @@ fn read_link<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Optio
     let limit = reader.get(&entries, "limit", Reader::rate);
     let zone = reader.get(&entries, "zone", Reader::zone);
     let hours = reader.get(&entries, "hours", |reader, value| {
-        let hours = reader.map(value, "a table of hours and rates", "hours = { \"00:00-06:00\" = \"unlimited\" }", |reader, name, value| Some((name.clone(), reader.rate(value)?)))?;
+        let hours = reader.map(
+            value,
+            "a table of hours and rates",
+            "hours = { \"00:00-06:00\" = \"unlimited\" }",
+            |reader, name, value| Some((name.clone(), reader.rate(value)?)),
+        )?;
         Some(hours.into_iter().map(|(_, pair)| pair).collect::<Vec<_>>())
     });
     let connections = reader.get(&entries, "connections", Reader::count_rate);
@@ -259,7 +302,13 @@ fn read_link<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Optio
     }
     if hours.is_some() && !entries.has("zone") {
         reader.problem(
-            Problem::error("missing-key", entries.key_span("hours"), "`hours` are hours of a time zone, and the link names none").label("`zone` is missing").help("add zone = \"UTC\", or another such as zone = \"Europe/Zurich\""),
+            Problem::error(
+                "missing-key",
+                entries.key_span("hours"),
+                "`hours` are hours of a time zone, and the link names none",
+            )
+            .label("`zone` is missing")
+            .help("add zone = \"UTC\", or another such as zone = \"Europe/Zurich\""),
         );
     }
     let hours = hours.map_or(Vec::new(), |hours| read_hours(reader, &hours));
@@ -273,7 +322,9 @@ fn read_hours(reader: &mut Reader<'_>, written: &[(Text, Rate)]) -> Vec<(u16, u1
         let parts = name.value.split_once('-').and_then(|(from, to)| Some((minute(from)?, minute(to)?)));
         let Some((from, to)) = parts.filter(|(from, to)| from != to) else {
             reader.problem(
-                Problem::error("bad-hours", name.span.clone(), format!("`{}` is no range of hours", name.value)).label("not HH:MM-HH:MM").help("write \"00:00-06:00\"; a range over midnight is \"22:00-04:00\""),
+                Problem::error("bad-hours", name.span.clone(), format!("`{}` is no range of hours", name.value))
+                    .label("not HH:MM-HH:MM")
+                    .help("write \"00:00-06:00\"; a range over midnight is \"22:00-04:00\""),
             );
             continue;
         };
@@ -281,7 +332,11 @@ fn read_hours(reader: &mut Reader<'_>, written: &[(Text, Rate)]) -> Vec<(u16, u1
         let ranges = if from < to { vec![(from, to)] } else { vec![(from, 24 * 60), (0, to)] };
         for (from, to) in ranges.into_iter().filter(|(from, to)| from < to) {
             if hours.iter().any(|(other, end, _)| from < *end && *other < to) {
-                reader.problem(Problem::error("bad-hours", name.span.clone(), "these hours overlap with others").label("overlaps").help("give each hour of the day one rate"));
+                reader.problem(
+                    Problem::error("bad-hours", name.span.clone(), "these hours overlap with others")
+                        .label("overlaps")
+                        .help("give each hour of the day one rate"),
+                );
             }
             hours.push((from, to, rate));
         }
@@ -292,7 +347,9 @@ fn read_hours(reader: &mut Reader<'_>, written: &[(Text, Rate)]) -> Vec<(u16, u1
 
 fn minute(text: &str) -> Option<u16> {
     let (hour, minute) = text.trim().split_once(':')?;
-    let digits = |part: &str| (part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse::<u16>().ok()).flatten();
+    let digits = |part: &str| {
+        (part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse::<u16>().ok()).flatten()
+    };
     let (hour, minute) = (digits(hour)?, digits(minute)?);
     (minute < 60 && (hour < 24 || (hour == 24 && minute == 0))).then_some(hour * 60 + minute)
 }

@@ -12,7 +12,10 @@ use jiff::tz::TimeZone;
 
 use crate::diagnostic::Problem;
 use crate::keys;
-use crate::model::{CommandLine, Complete, Executor, GIVE_UP, Late, Make, Match, OnBad, Order, Per, Retry, Step, TIMEOUT, Verb, Wait, When, With, WithWhat};
+use crate::model::{
+    CommandLine, Complete, Executor, GIVE_UP, Late, Make, Match, OnBad, Order, Per, Retry, Step, TIMEOUT, Verb, Wait,
+    When, With, WithWhat,
+};
 use crate::reader::{Entries, Reader, Text, Val, in_order};
 
 use super::{Draft, command, products};
@@ -36,16 +39,24 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
     let takes = named_products(reader, draft, &entries, "takes");
     let from = station_list(reader, draft, &entries, "from");
     let with = reader.get(&entries, "with", |reader, value| {
-        reader.map(value, "a table of roles", "with.ROLE = { product = \"…\", match = [\"site\"] }", |reader, role, value| read_with(reader, draft, role, value, &place))
+        reader.map(
+            value,
+            "a table of roles",
+            "with.ROLE = { product = \"…\", match = [\"site\"] }",
+            |reader, role, value| read_with(reader, draft, role, value, &place),
+        )
     });
-    let makes = reader.get(&entries, "makes", |reader, value| read_makes(reader, draft, value, &place)).unwrap_or_default();
+    let makes =
+        reader.get(&entries, "makes", |reader, value| read_makes(reader, draft, value, &place)).unwrap_or_default();
     let around = command::Around { place: place.clone(), takes: entries.has("takes"), makes: entries.has("makes") };
     let does = reader.get(&entries, "does", |reader, value| command::read(reader, value, &around));
     let per = reader.get(&entries, "per", |reader, value| read_per(reader, draft, value, &takes, &place));
     let step = Step {
         name: name.value.clone(),
         was: reader.get_text(&entries, "was").map(|was| was.value),
-        version: reader.get(&entries, "version", |reader, value| reader.integer(value, 1)).map_or(1, |version| u32::try_from(version).unwrap_or(u32::MAX)),
+        version: reader
+            .get(&entries, "version", |reader, value| reader.integer(value, 1))
+            .map_or(1, |version| u32::try_from(version).unwrap_or(u32::MAX)),
         at,
         takes,
         from,
@@ -53,7 +64,9 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
         per,
         by_start: reader.get(&entries, "by", |reader, value| reader.word(value, &["start", "overlap"])) == Some(0),
         each: reader.get(&entries, "each", Reader::each).unwrap_or_default(),
-        complete: reader.get(&entries, "complete", |reader, value| read_complete(reader, value, &place)).unwrap_or_default(),
+        complete: reader
+            .get(&entries, "complete", |reader, value| read_complete(reader, value, &place))
+            .unwrap_or_default(),
         condition: reader.get(&entries, "if", |reader, value| reader.condition(value, &format!("{place}.if"))),
         makes,
         edits: reader.get_flag(&entries, "edits").unwrap_or_default(),
@@ -65,16 +78,24 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
             reader.get(&entries, "at_most", Reader::percent)
         }),
         when: reader.get(&entries, "when", |reader, value| read_when(reader, value, &place)).unwrap_or(When::Arrives),
-        order: match reader.get(&entries, "order", |reader, value| reader.word(value, &["oldest_first", "newest_first"])) {
+        order: match reader
+            .get(&entries, "order", |reader, value| reader.word(value, &["oldest_first", "newest_first"]))
+        {
             Some(1) => Order::NewestFirst,
             _ => Order::OldestFirst,
         },
         window: reader.get_duration(&entries, "window"),
         skip_back: reader.get_duration(&entries, "skip_back"),
         give_up: reader.get_duration(&entries, "give_up").or(Some(GIVE_UP)),
-        priority: reader.get(&entries, "priority", |reader, value| reader.integer(value, i64::from(i32::MIN))).map_or(0, |priority| i32::try_from(priority).unwrap_or(i32::MAX)),
-        parallel: reader.get(&entries, "parallel", |reader, value| reader.integer(value, 1)).map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
-        batch: reader.get(&entries, "batch", |reader, value| reader.integer(value, 1)).map_or(1, |count| usize::try_from(count).unwrap_or(usize::MAX)),
+        priority: reader
+            .get(&entries, "priority", |reader, value| reader.integer(value, i64::from(i32::MIN)))
+            .map_or(0, |priority| i32::try_from(priority).unwrap_or(i32::MAX)),
+        parallel: reader
+            .get(&entries, "parallel", |reader, value| reader.integer(value, 1))
+            .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
+        batch: reader
+            .get(&entries, "batch", |reader, value| reader.integer(value, 1))
+            .map_or(1, |count| usize::try_from(count).unwrap_or(usize::MAX)),
         one_at_a_time: read_one_at_a_time(reader, &entries),
         exclusive: reader.get_text(&entries, "exclusive").map(|lock| lock.value),
         timeout: reader.get(&entries, "timeout", Reader::some_time).unwrap_or(TIMEOUT),
@@ -88,10 +109,18 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
             _ => Executor::Local,
         },
         network: reader.get_flag(&entries, "network").unwrap_or_default(),
-        reads: reader.get_texts(&entries, "reads").map_or(Vec::new(), |reads| reads.into_iter().map(|folder| folder.value).collect()),
+        reads: reader
+            .get_texts(&entries, "reads")
+            .map_or(Vec::new(), |reads| reads.into_iter().map(|folder| folder.value).collect()),
         environment: reader
-            .get(&entries, "environment", |reader, value| reader.map(value, "a table of variables", "environment = { TZ = \"UTC\" }", |reader, _, value| Some(reader.text(value)?.value)))
-            .map_or(BTreeMap::new(), |variables| variables.into_iter().map(|(name, value)| (name.value, value)).collect()),
+            .get(&entries, "environment", |reader, value| {
+                reader.map(value, "a table of variables", "environment = { TZ = \"UTC\" }", |reader, _, value| {
+                    Some(reader.text(value)?.value)
+                })
+            })
+            .map_or(BTreeMap::new(), |variables| {
+                variables.into_iter().map(|(name, value)| (name.value, value)).collect()
+            }),
         // A verb that was not understood leaves an empty command, so that the rest of the step is still checked.
         does: does.unwrap_or(Verb::Run(CommandLine { args: Vec::new() })),
     };
@@ -109,7 +138,11 @@ fn with_same_product<'s>(reader: &mut Reader<'s>, mut step: Step, entries: &Entr
             [] => {}
             _ => {
                 let span = reader.span_of(&format!("{place}.takes"));
-                reader.problem(Problem::error("contradiction", span, "one product is copied by one step").label("several products").help("make a step for each product, or use does = \"send\", which takes several"));
+                reader.problem(
+                    Problem::error("contradiction", span, "one product is copied by one step")
+                        .label("several products")
+                        .help("make a step for each product, or use does = \"send\", which takes several"),
+                );
             }
         }
     }
@@ -121,22 +154,44 @@ fn notes(reader: &mut Reader<'_>, step: &Step, place: &str) {
         reader.note(place, "`executor = \"slurm\"` is accepted: nothing hands tasks to Slurm, so the step is blocked; leave it out to run them as child processes of this host");
     }
     if step.follow_append {
-        reader.note(place, "`follow = \"append\"` is accepted: growing files are not followed yet; each is taken when it is complete");
+        reader.note(
+            place,
+            "`follow = \"append\"` is accepted: growing files are not followed yet; each is taken when it is complete",
+        );
     }
     if step.delete_extra.is_some() {
         reader.note(place, "`delete_extra` is accepted: nothing is removed at the target yet");
     }
 }
 
-fn named_products<'s>(reader: &mut Reader<'s>, draft: &Draft, entries: &Entries<'_, 's>, key: &'static str) -> Vec<String> {
-    reader.get_texts(entries, key).map_or(Vec::new(), |texts| texts.iter().filter_map(|text| reader.product(draft, text)).collect())
+fn named_products<'s>(
+    reader: &mut Reader<'s>,
+    draft: &Draft,
+    entries: &Entries<'_, 's>,
+    key: &'static str,
+) -> Vec<String> {
+    reader
+        .get_texts(entries, key)
+        .map_or(Vec::new(), |texts| texts.iter().filter_map(|text| reader.product(draft, text)).collect())
 }
 
-fn named_steps<'s>(reader: &mut Reader<'s>, draft: &Draft, entries: &Entries<'_, 's>, key: &'static str) -> Vec<String> {
-    reader.get_texts(entries, key).map_or(Vec::new(), |texts| texts.iter().filter_map(|text| reader.step(draft, text)).collect())
+fn named_steps<'s>(
+    reader: &mut Reader<'s>,
+    draft: &Draft,
+    entries: &Entries<'_, 's>,
+    key: &'static str,
+) -> Vec<String> {
+    reader
+        .get_texts(entries, key)
+        .map_or(Vec::new(), |texts| texts.iter().filter_map(|text| reader.step(draft, text)).collect())
 }
 
-fn station_list<'s>(reader: &mut Reader<'s>, draft: &Draft, entries: &Entries<'_, 's>, key: &'static str) -> Vec<String> {
+fn station_list<'s>(
+    reader: &mut Reader<'s>,
+    draft: &Draft,
+    entries: &Entries<'_, 's>,
+    key: &'static str,
+) -> Vec<String> {
     let texts = reader.get_texts(entries, key).unwrap_or_default();
     let mut stations: Vec<String> = Vec::new();
     for text in &texts {
@@ -162,22 +217,40 @@ fn read_with<'s>(reader: &mut Reader<'s>, draft: &Draft, role: &Text, value: &Va
         }
         reader.duration(value).map(Wait::For)
     });
-    let late = reader.get(&entries, "late", |reader, value| reader.word(value, &["upgrade", "ignore"])).map(|word| if word == 0 { Late::Upgrade } else { Late::Ignore });
+    let late = reader
+        .get(&entries, "late", |reader, value| reader.word(value, &["upgrade", "ignore"]))
+        .map(|word| if word == 0 { Late::Upgrade } else { Late::Ignore });
     let file = reader.get_text(&entries, "file");
     if ["new", "previous"].contains(&role.value.as_str()) {
-        reader.problem(Problem::error("bad-name", role.span.clone(), format!("`{}` cannot be a role", role.value)).label("{in.new} has a meaning of its own").help("give the role another name"));
+        reader.problem(
+            Problem::error("bad-name", role.span.clone(), format!("`{}` cannot be a role", role.value))
+                .label("{in.new} has a meaning of its own")
+                .help("give the role another name"),
+        );
     }
     match (product, file) {
         (Some(_), Some(file)) => {
             reader.problem(
-                Problem::error("contradiction", file.span.clone(), "an input is a product or a settings file, not both").label("and `product` besides").help("remove `product` or `file`, or make two roles of it"),
+                Problem::error(
+                    "contradiction",
+                    file.span.clone(),
+                    "an input is a product or a settings file, not both",
+                )
+                .label("and `product` besides")
+                .help("remove `product` or `file`, or make two roles of it"),
             );
             None
         }
         (None, None) => {
             if !entries.has("product") && !entries.has("file") {
                 reader.problem(
-                    Problem::error("missing-key", role.span.clone(), format!("the role `{}` says no input", role.value)).label("neither `product` nor `file`").help("write { product = \"…\", match = [\"site\"] } or { file = \"settings.txt\" }"),
+                    Problem::error(
+                        "missing-key",
+                        role.span.clone(),
+                        format!("the role `{}` says no input", role.value),
+                    )
+                    .label("neither `product` nor `file`")
+                    .help("write { product = \"…\", match = [\"site\"] } or { file = \"settings.txt\" }"),
                 );
             }
             None
@@ -185,10 +258,22 @@ fn read_with<'s>(reader: &mut Reader<'s>, draft: &Draft, role: &Text, value: &Va
         (None, Some(file)) => {
             for key in ["from", "match"] {
                 if entries.has(if key == "from" { "from" } else { "match" }) {
-                    reader.problem(Problem::error("contradiction", entries.key_span(key), format!("`{key}` says something about a product, and this is a settings file")).label("means nothing here").help(format!("remove `{key}`")));
+                    reader.problem(
+                        Problem::error(
+                            "contradiction",
+                            entries.key_span(key),
+                            format!("`{key}` says something about a product, and this is a settings file"),
+                        )
+                        .label("means nothing here")
+                        .help(format!("remove `{key}`")),
+                    );
                 }
             }
-            Some(With { what: WithWhat::File(file.value), wait: wait.unwrap_or(Wait::Forever), late: late.unwrap_or(Late::Ignore) })
+            Some(With {
+                what: WithWhat::File(file.value),
+                wait: wait.unwrap_or(Wait::Forever),
+                late: late.unwrap_or(Late::Ignore),
+            })
         }
         (Some(product), None) => {
             let on = on.unwrap_or(Match::Overlap);
@@ -204,10 +289,15 @@ fn read_with<'s>(reader: &mut Reader<'s>, draft: &Draft, role: &Text, value: &Va
 
 fn read_match<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Option<Match> {
     if value.get_ref().as_table().is_some() {
-        let computed = reader.map(value, "a table of fields and expressions", "match = { gps = \"gps - 3600\" }", |reader, name, value| {
-            reader.remember(format!("{place}.match.{}", name.value), name);
-            reader.condition(value, &format!("{place}.match.{}.expression", name.value))
-        })?;
+        let computed = reader.map(
+            value,
+            "a table of fields and expressions",
+            "match = { gps = \"gps - 3600\" }",
+            |reader, name, value| {
+                reader.remember(format!("{place}.match.{}", name.value), name);
+                reader.condition(value, &format!("{place}.match.{}.expression", name.value))
+            },
+        )?;
         return Some(Match::Computed(computed.into_iter().map(|(name, expr)| (name.value, expr)).collect()));
     }
     if value.get_ref().as_array().is_some() {
@@ -230,7 +320,11 @@ fn read_per<'s>(reader: &mut Reader<'s>, draft: &Draft, value: &Val<'s>, takes: 
         None => vec![value],
     };
     if parts.is_empty() {
-        reader.problem(Problem::error("empty-list", value.span(), "`per` is empty").label("nothing to group by").help("leave `per` out for one task for each driving file"));
+        reader.problem(
+            Problem::error("empty-list", value.span(), "`per` is empty")
+                .label("nothing to group by")
+                .help("leave `per` out for one task for each driving file"),
+        );
         return None;
     }
     let mut sound = true;
@@ -243,7 +337,11 @@ fn read_per<'s>(reader: &mut Reader<'s>, draft: &Draft, value: &Val<'s>, takes: 
             }
             Some(PerPart::Grid(grid, field)) => {
                 if before {
-                    reader.problem(Problem::error("contradiction", part.span(), "a step has at most one time grid").label("the second one").help("remove one of them"));
+                    reader.problem(
+                        Problem::error("contradiction", part.span(), "a step has at most one time grid")
+                            .label("the second one")
+                            .help("remove one of them"),
+                    );
                 }
                 per.grid = Some(grid);
                 per.grid_field = field;
@@ -261,12 +359,22 @@ enum PerPart {
 
 fn read_per_part<'s>(reader: &mut Reader<'s>, draft: &Draft, value: &Val<'s>, takes: &[String]) -> Option<PerPart> {
     if value.get_ref().as_table().is_some() {
-        let pairs = reader.map(value, "a table of one field and a number", "per = { gps = 3600 }", |reader, field, value| Some((field.clone(), reader.integer(value, 1)?)))?;
+        let pairs = reader.map(
+            value,
+            "a table of one field and a number",
+            "per = { gps = 3600 }",
+            |reader, field, value| Some((field.clone(), reader.integer(value, 1)?)),
+        )?;
         let [(_, (field, length))] = pairs.as_slice() else {
-            reader.problem(Problem::error("wrong-type", value.span(), "a grid counts on one field").label(format!("{} fields", pairs.len())).help("write { gps = 3600 }, and further fields beside it: [\"site\", { gps = 3600 }]"));
+            reader.problem(
+                Problem::error("wrong-type", value.span(), "a grid counts on one field")
+                    .label(format!("{} fields", pairs.len()))
+                    .help("write { gps = 3600 }, and further fields beside it: [\"site\", { gps = 3600 }]"),
+            );
             return None;
         };
-        return field_grid(reader, draft, field, *length, takes).map(|grid| PerPart::Grid(grid, Some(field.value.clone())));
+        return field_grid(reader, draft, field, *length, takes)
+            .map(|grid| PerPart::Grid(grid, Some(field.value.clone())));
     }
     if matches!(value.get_ref(), toml::de::DeValue::Integer(_) | toml::de::DeValue::Float(_)) {
         return reader.some_time(value).map(|span| PerPart::Grid(Grid::Period(span), None));
@@ -276,11 +384,23 @@ fn read_per_part<'s>(reader: &mut Reader<'s>, draft: &Draft, value: &Val<'s>, ta
         return match parse_duration(&text.value) {
             Ok(span) if span.is_positive() => Some(PerPart::Grid(Grid::Period(span), None)),
             Ok(_) => {
-                reader.problem(Problem::error("out-of-range", text.span.clone(), "a cell is longer than nothing").label("no time at all").help("write \"8h\" or \"1d\""));
+                reader.problem(
+                    Problem::error("out-of-range", text.span.clone(), "a cell is longer than nothing")
+                        .label("no time at all")
+                        .help("write \"8h\" or \"1d\""),
+                );
                 None
             }
             Err(error) => {
-                reader.problem(Problem::error("wrong-unit", text.part(&(0..text.value.len())), format!("`{}` is not a span of time", text.value)).label(error.message).help(error.help));
+                reader.problem(
+                    Problem::error(
+                        "wrong-unit",
+                        text.part(&(0..text.value.len())),
+                        format!("`{}` is not a span of time", text.value),
+                    )
+                    .label(error.message)
+                    .help(error.help),
+                );
                 None
             }
         };
@@ -298,12 +418,21 @@ fn field_grid(reader: &mut Reader<'_>, draft: &Draft, field: &Text, length: i64,
     for product in products {
         let next = match product.types.get(&field.value) {
             Some(FieldType::Gps { .. }) => Grid::Gps(length),
-            Some(FieldType::Unix { .. } | FieldType::Since { .. } | FieldType::Time { .. }) => Grid::Period(SignedDuration::from_secs(length)),
+            Some(FieldType::Unix { .. } | FieldType::Since { .. } | FieldType::Time { .. }) => {
+                Grid::Period(SignedDuration::from_secs(length))
+            }
             Some(_) => {
                 reader.problem(
-                    Problem::error("wrong-type", field.span.clone(), format!("`{}` of `{}` counts no seconds", field.value, product.name))
-                        .label("not a time")
-                        .help(format!("give it a type in the path: {{{0}:gps}}, {{{0}:unix}} or {{{0}:since(2000-01-01)}}", field.value)),
+                    Problem::error(
+                        "wrong-type",
+                        field.span.clone(),
+                        format!("`{}` of `{}` counts no seconds", field.value, product.name),
+                    )
+                    .label("not a time")
+                    .help(format!(
+                        "give it a type in the path: {{{0}:gps}}, {{{0}:unix}} or {{{0}:since(2000-01-01)}}",
+                        field.value
+                    )),
                 );
                 return None;
             }
@@ -315,7 +444,13 @@ fn field_grid(reader: &mut Reader<'_>, draft: &Draft, field: &Text, length: i64,
         };
         if grid.is_some_and(|grid| grid != next) {
             reader.problem(
-                Problem::error("contradiction", field.span.clone(), format!("`{}` counts differently in the products taken", field.value)).label("one grid for all").help("use a grid of time instead, e.g. per = \"1h\""),
+                Problem::error(
+                    "contradiction",
+                    field.span.clone(),
+                    format!("`{}` counts differently in the products taken", field.value),
+                )
+                .label("one grid for all")
+                .help("use a grid of time instead, e.g. per = \"1h\""),
             );
             return None;
         }
@@ -328,7 +463,9 @@ fn read_complete<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> O
     let place = format!("{place}.complete");
     if value.get_ref().as_table().is_none() {
         reader.remember(&place, &Text::at(value.span()));
-        return reader.word(value, &["any", "covered"]).map(|word| if word == 0 { Complete::Any } else { Complete::Covered });
+        return reader
+            .word(value, &["any", "covered"])
+            .map(|word| if word == 0 { Complete::Any } else { Complete::Covered });
     }
     let entries = reader.entries(value, &keys::COMPLETE, &place)?;
     let each = reader.get(&entries, "each", |reader, value| {
@@ -358,18 +495,30 @@ fn read_makes<'s>(reader: &mut Reader<'s>, draft: &Draft, value: &Val<'s>, place
         let (text, many, update) = if part.get_ref().as_table().is_some() {
             let Some(entries) = reader.entries(part, &keys::MAKE, &place) else { continue };
             let text = reader.get_text(&entries, "product");
-            (text, reader.get_flag(&entries, "many").unwrap_or_default(), reader.get_flag(&entries, "update").unwrap_or_default())
+            (
+                text,
+                reader.get_flag(&entries, "many").unwrap_or_default(),
+                reader.get_flag(&entries, "update").unwrap_or_default(),
+            )
         } else if part.get_ref().as_str().is_some() {
             (reader.text(part), false, false)
         } else {
-            reader.wrong_type(part, "a product or { product = …, many = true }", "write makes = \"PRODUCT\", or makes = { product = \"PRODUCT\", many = true }");
+            reader.wrong_type(
+                part,
+                "a product or { product = …, many = true }",
+                "write makes = \"PRODUCT\", or makes = { product = \"PRODUCT\", many = true }",
+            );
             continue;
         };
         let Some(text) = text else { continue };
         let Some(product) = reader.product(draft, &text) else { continue };
         reader.remember(&place, &text);
         if makes.iter().any(|make| make.product == product) {
-            reader.problem(Problem::error("twice", text.span.clone(), format!("`{product}` is named twice")).label("the second time").help("name each product once; a step that makes several files of one product says many = true"));
+            reader.problem(
+                Problem::error("twice", text.span.clone(), format!("`{product}` is named twice"))
+                    .label("the second time")
+                    .help("name each product once; a step that makes several files of one product says many = true"),
+            );
             continue;
         }
         makes.push(Make { product, many, update });
@@ -387,11 +536,19 @@ fn read_when<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Optio
             && (text.starts_with("every ") || text.split_whitespace().count() == 5)
         {
             let text = text.to_owned();
-            let help = text.strip_prefix("every ").map_or(format!("write when = {{ cron = \"{text}\" }}"), |every| format!("write when = {{ every = \"{every}\" }}"));
-            reader.problem(Problem::error("unknown-word", value.span(), "a trigger with a time is a table").label("not in this form").help(help));
+            let help = text.strip_prefix("every ").map_or(format!("write when = {{ cron = \"{text}\" }}"), |every| {
+                format!("write when = {{ every = \"{every}\" }}")
+            });
+            reader.problem(
+                Problem::error("unknown-word", value.span(), "a trigger with a time is a table")
+                    .label("not in this form")
+                    .help(help),
+            );
             return None;
         }
-        return reader.word(value, &["arrives", "asked"]).map(|word| if word == 0 { When::Arrives } else { When::Asked });
+        return reader
+            .word(value, &["arrives", "asked"])
+            .map(|word| if word == 0 { When::Arrives } else { When::Asked });
     }
     let entries = reader.entries(value, &keys::WHEN, &place)?;
     let every = reader.get(&entries, "every", Reader::some_time);
@@ -399,22 +556,50 @@ fn read_when<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Optio
     let retry = reader.get(&entries, "retry", Reader::some_time);
     let cron = reader.get_text(&entries, "cron");
     let zone = reader.get(&entries, "zone", Reader::zone);
-    let flag = reader.get(&entries, "flag", |reader, value| products::pattern_text(reader, value, &format!("{place}.flag")));
-    let given: Vec<&str> = [("every", entries.has("every")), ("cron", entries.has("cron")), ("flag", entries.has("flag"))].into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect();
+    let flag =
+        reader.get(&entries, "flag", |reader, value| products::pattern_text(reader, value, &format!("{place}.flag")));
+    let given: Vec<&str> =
+        [("every", entries.has("every")), ("cron", entries.has("cron")), ("flag", entries.has("flag"))]
+            .into_iter()
+            .filter(|(_, given)| *given)
+            .map(|(key, _)| key)
+            .collect();
     if given.len() != 1 {
-        let (message, label) = if given.is_empty() { ("the trigger says no moment", "none of `every`, `cron`, `flag`") } else { ("a step has one trigger", "several of `every`, `cron`, `flag`") };
-        reader.problem(Problem::error("contradiction", value.span(), message).label(label).help("write { every = \"1h\" }, { cron = \"31 * * * *\" } or { flag = \"flags/{name}\" }"));
+        let (message, label) = if given.is_empty() {
+            ("the trigger says no moment", "none of `every`, `cron`, `flag`")
+        } else {
+            ("a step has one trigger", "several of `every`, `cron`, `flag`")
+        };
+        reader.problem(
+            Problem::error("contradiction", value.span(), message)
+                .label(label)
+                .help("write { every = \"1h\" }, { cron = \"31 * * * *\" } or { flag = \"flags/{name}\" }"),
+        );
         return None;
     }
-    for (key, given, with) in [("spread", spread.is_some(), "every"), ("retry", retry.is_some(), "every"), ("zone", zone.is_some(), "cron")] {
+    for (key, given, with) in
+        [("spread", spread.is_some(), "every"), ("retry", retry.is_some(), "every"), ("zone", zone.is_some(), "cron")]
+    {
         if given && !entries.has(if with == "every" { "every" } else { "cron" }) {
-            reader.problem(Problem::error("contradiction", entries.key_span(key), format!("`{key}` belongs to `{with}`")).label("means nothing here").help(format!("remove it, or use `{with}`")));
+            reader.problem(
+                Problem::error("contradiction", entries.key_span(key), format!("`{key}` belongs to `{with}`"))
+                    .label("means nothing here")
+                    .help(format!("remove it, or use `{with}`")),
+            );
         }
     }
     if let Some(every) = every {
         if let Some(spread) = spread.filter(|spread| *spread >= every) {
             let shown = thalweg_core::units::format_duration(spread);
-            reader.problem(Problem::error("out-of-range", entries.key_span("spread"), format!("moments are spread over {shown}, which is not less than the period")).label("too long").help("make `spread` shorter than `every`"));
+            reader.problem(
+                Problem::error(
+                    "out-of-range",
+                    entries.key_span("spread"),
+                    format!("moments are spread over {shown}, which is not less than the period"),
+                )
+                .label("too long")
+                .help("make `spread` shorter than `every`"),
+            );
         }
         return Some(When::Every { every, spread: spread.unwrap_or_default(), retry });
     }
@@ -426,7 +611,8 @@ fn read_when<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Optio
     let mut types = BTreeMap::new();
     if let Err(errors) = thalweg_core::pattern::Pattern::parse(&flag.value, &mut types) {
         for error in errors {
-            let mut problem = Problem::error("bad-pattern", flag.part(&error.span), error.message.clone()).label("in this pattern");
+            let mut problem =
+                Problem::error("bad-pattern", flag.part(&error.span), error.message.clone()).label("in this pattern");
             problem.help = error.help.or_else(|| Some("write a path pattern such as \"flags/{site}.flag\"".to_owned()));
             reader.problem(problem);
         }
@@ -437,7 +623,11 @@ fn read_when<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Optio
 fn check_cron(reader: &mut Reader<'_>, line: &Text) -> Option<()> {
     let fields = line.value.split_whitespace().count();
     let reason = if fields == 5 {
-        match croner::parser::CronParser::builder().seconds(croner::parser::Seconds::Disallowed).build().parse(&line.value) {
+        match croner::parser::CronParser::builder()
+            .seconds(croner::parser::Seconds::Disallowed)
+            .build()
+            .parse(&line.value)
+        {
             Ok(_) => return Some(()),
             Err(error) => error.to_string(),
         }
@@ -456,20 +646,30 @@ fn read_one_at_a_time<'s>(reader: &mut Reader<'s>, entries: &Entries<'_, 's>) ->
     match entries.get("one_at_a_time").and_then(|value| value.get_ref().as_bool()) {
         Some(true) => Some(Vec::new()),
         Some(false) => None,
-        None => reader.get_texts(entries, "one_at_a_time").map(|fields| fields.into_iter().map(|field| field.value).collect()),
+        None => reader
+            .get_texts(entries, "one_at_a_time")
+            .map(|fields| fields.into_iter().map(|field| field.value).collect()),
     }
 }
 
 fn read_retry<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Option<Retry> {
     let entries = reader.entries(value, &keys::RETRY, &format!("{place}.retry"))?;
     let default = Retry::default();
-    let times = reader.get(&entries, "times", |reader, value| reader.integer(value, 0)).map_or(default.times, |times| u32::try_from(times).unwrap_or(u32::MAX));
+    let times = reader
+        .get(&entries, "times", |reader, value| reader.integer(value, 0))
+        .map_or(default.times, |times| u32::try_from(times).unwrap_or(u32::MAX));
     let wait = reader.get(&entries, "wait", Reader::duration_range).unwrap_or(default.wait);
     let only = reader.get(&entries, "only", |reader, value| match value.get_ref().as_array() {
-        Some(values) => Some(values.iter().filter_map(|value| reader.word(value, &keys::ERROR_CLASSES)).collect::<Vec<_>>()),
+        Some(values) => {
+            Some(values.iter().filter_map(|value| reader.word(value, &keys::ERROR_CLASSES)).collect::<Vec<_>>())
+        }
         None => reader.word(value, &keys::ERROR_CLASSES).map(|word| vec![word]),
     });
-    let only = only.unwrap_or_default().into_iter().filter_map(|word| ErrorClass::from_word(keys::ERROR_CLASSES[word])).collect();
+    let only = only
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|word| ErrorClass::from_word(keys::ERROR_CLASSES[word]))
+        .collect();
     Some(Retry { times, wait, only })
 }
 
@@ -479,8 +679,14 @@ fn read_on_bad<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Opt
     if let Some(put) = &put
         && (put.value.starts_with('/') || put.value.split('/').any(|part| part == "..") || put.value.is_empty())
     {
-        reader.problem(Problem::error("bad-folder", put.part(&(0..put.value.len())), "`put` is a folder below the station's root").label("leaves the root").help("write a relative folder: put = \"conversion_failure\""));
+        reader.problem(
+            Problem::error("bad-folder", put.part(&(0..put.value.len())), "`put` is a folder below the station's root")
+                .label("leaves the root")
+                .help("write a relative folder: put = \"conversion_failure\""),
+        );
     }
-    let along = reader.get_texts(&entries, "along").map_or(Vec::new(), |roles| roles.into_iter().map(|role| role.value).collect());
+    let along = reader
+        .get_texts(&entries, "along")
+        .map_or(Vec::new(), |roles| roles.into_iter().map(|role| role.value).collect());
     Some(OnBad { put: put.map(|put| put.value), along })
 }

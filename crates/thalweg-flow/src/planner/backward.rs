@@ -131,7 +131,9 @@ impl Backward<'_> {
             return;
         }
         let roles = step.with.values().filter_map(|with| match &with.what {
-            crate::WithWhat::Product { product, from, on } if !matches!(on, crate::Match::Newest) => Some((product, from)),
+            crate::WithWhat::Product { product, from, on } if !matches!(on, crate::Match::Newest) => {
+                Some((product, from))
+            }
             _ => None,
         });
         let inputs = step.takes.iter().map(|product| (product, &step.from)).chain(roles);
@@ -216,7 +218,10 @@ impl Backward<'_> {
             .collect();
         for file in retired {
             let Some((name, text)) = self.facts.made_by(&file.station, &file.path) else { continue };
-            let (Some(producer), Some(upstream)) = (self.flow.steps.get(&name), self.facts.key_named(&name, &text)) else { continue };
+            let (Some(producer), Some(upstream)) = (self.flow.steps.get(&name), self.facts.key_named(&name, &text))
+            else {
+                continue;
+            };
             if self.made.contains(&upstream) || !self.revived.insert(upstream.clone()) {
                 continue;
             }
@@ -252,7 +257,11 @@ impl Backward<'_> {
         for part in covered.into_iter().chain([TimeRange::new(span.end, span.end)]) {
             if part.start > reached {
                 let gap = TimeRange::new(reached, part.start.min(span.end));
-                self.plan.sources.push(MissingSource { product: product.to_owned(), stations: stations.clone(), span: gap });
+                self.plan.sources.push(MissingSource {
+                    product: product.to_owned(),
+                    stations: stations.clone(),
+                    span: gap,
+                });
             }
             reached = reached.max(part.end);
         }
@@ -368,7 +377,13 @@ impl Facts for Predicted<'_> {
     fn file_at(&self, station: &str, path: &RelPath) -> Option<FileFact> {
         self.base.file_at(station, path)
     }
-    fn newest_start(&self, station: &str, product: &str, series: &[(&str, &Value)], not_after: Timestamp) -> Option<Timestamp> {
+    fn newest_start(
+        &self,
+        station: &str,
+        product: &str,
+        series: &[(&str, &Value)],
+        not_after: Timestamp,
+    ) -> Option<Timestamp> {
         self.base.newest_start(station, product, series, not_after)
     }
     fn exists(&self, station: &str, path: &RelPath) -> bool {

@@ -73,9 +73,9 @@ fn values(hole: &Placeholder, places: &Places<'_>) -> Result<Vec<String>, FillEr
     match hole {
         Placeholder::In => Ok(inputs(&|input| input.role.is_empty())),
         Placeholder::InNew => Ok(inputs(&|input| input.role.is_empty() && input.new)),
-        Placeholder::InNamed(name) => Ok(inputs(&|input| {
-            input.role == *name || (input.role.is_empty() && input.product == *name)
-        })),
+        Placeholder::InNamed(name) => {
+            Ok(inputs(&|input| input.role == *name || (input.role.is_empty() && input.product == *name)))
+        }
         Placeholder::Out => match places.outputs {
             [] => Err(error("the step makes nothing")),
             outputs => {

@@ -113,9 +113,9 @@ pub fn may_start(flow: &Flow, task: &Held, running: &[Held], slots: usize) -> Re
         return Err(Why::Lane(lane.clone()));
     }
     if let Some(lock) = &step.exclusive {
-        let other = running.iter().find(|held| {
-            flow.steps.get(&held.step).is_some_and(|other| other.exclusive.as_ref() == Some(lock))
-        });
+        let other = running
+            .iter()
+            .find(|held| flow.steps.get(&held.step).is_some_and(|other| other.exclusive.as_ref() == Some(lock)));
         if let Some(other) = other {
             return Err(Why::Exclusive(other.step.clone()));
         }

@@ -47,7 +47,14 @@ pub(super) struct Look<'a> {
 
 /// Says of one key what is there, what comes next and why.
 pub fn evaluate(flow: &Flow, key: &KeyId, facts: &dyn Facts, occasion: Occasion) -> Evaluation {
-    let say = |there, because, next, reason, task| Evaluation { key: key.clone(), there, there_because: because, next, reason, task };
+    let say = |there, because, next, reason, task| Evaluation {
+        key: key.clone(),
+        there,
+        there_because: because,
+        next,
+        reason,
+        task,
+    };
     let Some(step) = flow.steps.get(&key.step) else {
         let reason = Reason::new("no_step", format!("the flow has no step {} any more", key.step));
         return say(There::None, None, Next::Nothing, reason, None);
@@ -172,7 +179,10 @@ impl Look<'_> {
                     let evaluation = evaluate(self.flow, &key, self.facts, Occasion::default());
                     let done = matches!(evaluation.there, There::Done | There::Partial | There::Retired);
                     if needed && !(done && evaluation.next == Next::Nothing) {
-                        let text = format!("{name} is not done for {}: {} ({})", file.path, evaluation.next, evaluation.reason.text);
+                        let text = format!(
+                            "{name} is not done for {}: {} ({})",
+                            file.path, evaluation.next, evaluation.reason.text
+                        );
                         // What the other leaves out, this leaves out too; what it will do by itself is waited for.
                         let next = match evaluation.next {
                             Next::Skipped | Next::Quarantined => evaluation.next,
@@ -221,11 +231,13 @@ impl Look<'_> {
 
     // A step that takes nothing has a key for each moment; one that was missed is made up by the newest.
     fn own_moment(&self, due: Timestamp) -> Result<(), Stop> {
-        let own = self.key.cell.filter(|cell| self.step.takes.is_empty() && cell.start == cell.end).map(|cell| cell.start);
+        let own =
+            self.key.cell.filter(|cell| self.step.takes.is_empty() && cell.start == cell.end).map(|cell| cell.start);
         match own {
-            Some(own) if own < due => {
-                Err((Next::Skipped, Reason::new("missed_moment", format!("its moment {own} has passed: {due} makes up for it"))))
-            }
+            Some(own) if own < due => Err((
+                Next::Skipped,
+                Reason::new("missed_moment", format!("its moment {own} has passed: {due} makes up for it")),
+            )),
             Some(own) if own > due => Err((Next::Waiting, Reason::until("moment", format!("it starts at {own}"), own))),
             _ => Ok(()),
         }
@@ -251,7 +263,8 @@ impl Look<'_> {
                 Some(file) => file.path.to_string(),
                 None => format!("{}({})", old.product, old.identity),
             };
-            let text = format!("{because}, but its input {path} is not there any more: it is not made from less than before");
+            let text =
+                format!("{because}, but its input {path} is not there any more: it is not made from less than before");
             // What vanished may come back; what a rule removed does not.
             let gone = found.is_some_and(|file| matches!(file.state, FileState::Gone { .. }));
             let next = if gone { Next::Waiting } else { Next::Blocked };
@@ -286,7 +299,9 @@ impl Look<'_> {
         let targets = if self.step.to.is_empty() { std::slice::from_ref(&self.key.station) } else { &self.step.to[..] };
         let writes = !self.step.makes.is_empty() || matches!(self.step.does, Verb::Send | Verb::Fetch | Verb::Copy);
         for station in targets.iter().filter(|_| writes) {
-            let Some(reserve) = self.flow.stations.get(station).and_then(|station| station.reserve.as_ref()) else { continue };
+            let Some(reserve) = self.flow.stations.get(station).and_then(|station| station.reserve.as_ref()) else {
+                continue;
+            };
             let Some((free, total)) = self.facts.space(station) else { continue };
             if free < reserve.bytes_of(total) {
                 let text = format!(
@@ -467,11 +482,17 @@ impl Look<'_> {
         if self.occasion.asked {
             return Ok(());
         }
-        let tries = format!("run {} failed ({}, attempt {}): {}", failure.run, failure.class, failure.attempts, failure.message);
+        let tries = format!(
+            "run {} failed ({}, attempt {}): {}",
+            failure.run, failure.class, failure.attempts, failure.message
+        );
         match failure.retry_at {
             Some(at) if at <= self.now => Ok(()),
             Some(at) => Err((Next::Failed, Reason::until("failed", format!("{tries}; next try at {at}"), at))),
-            None => Err((Next::Failed, Reason::new("failed", format!("{tries}; not tried again by itself: `thalweg retry`")))),
+            None => Err((
+                Next::Failed,
+                Reason::new("failed", format!("{tries}; not tried again by itself: `thalweg retry`")),
+            )),
         }
     }
 }

@@ -252,7 +252,13 @@ pub trait Facts {
     /// Returns the file recorded at a path.
     fn file_at(&self, station: &str, path: &RelPath) -> Option<FileFact>;
     /// Returns the greatest start among a product's files of a series at a station that is not after `not_after`.
-    fn newest_start(&self, station: &str, product: &str, series: &[(&str, &Value)], not_after: Timestamp) -> Option<Timestamp>;
+    fn newest_start(
+        &self,
+        station: &str,
+        product: &str,
+        series: &[(&str, &Value)],
+        not_after: Timestamp,
+    ) -> Option<Timestamp>;
     /// Tells if a path exists at a station (markers).
     fn exists(&self, station: &str, path: &RelPath) -> bool;
     /// Tells if a named event was recorded for a file.

@@ -9,9 +9,7 @@ use crate::{Product, SpanRule};
 /// Returns the canonical text of the fields that make a file this one: the base fields without labels and version.
 pub fn identity_of_file(product: &Product, fields: &Fields) -> String {
     fields_text(fields.iter().filter(|(name, _)| {
-        product.types.contains_key(*name)
-            && !product.labels.contains(name)
-            && product.version.as_ref() != Some(name)
+        product.types.contains_key(*name) && !product.labels.contains(name) && product.version.as_ref() != Some(name)
     }))
 }
 
@@ -40,7 +38,9 @@ pub fn coverage_of(product: &Product, fields: &Fields, next_start: Option<Timest
         },
     };
     let mut end = length.and_then(|length| start.checked_add(length).ok());
-    if product.until_next && let Some(next) = next_start {
+    if product.until_next
+        && let Some(next) = next_start
+    {
         end = Some(end.map_or(next, |end| end.min(next)));
     }
     Some(TimeRange::new(start, end.unwrap_or(start)))

@@ -63,7 +63,8 @@ pub(crate) fn gather(flow: &Flow, step: &Step, key: &KeyId, facts: &dyn Facts) -
 // The same file at several sources is taken from one: where it is whole, which is where it is longest. One that was
 // removed there after use still counts, so that a shorter copy elsewhere never takes its place.
 fn of_best_station(files: Vec<FileFact>) -> Vec<FileFact> {
-    let rank = |file: &FileFact| (file.is_usable() || file.was_retired(), !file.is_revoked(), file.size, file.is_usable());
+    let rank =
+        |file: &FileFact| (file.is_usable() || file.was_retired(), !file.is_revoked(), file.size, file.is_usable());
     let mut best: Option<&FileFact> = None;
     for file in &files {
         if best.is_none_or(|best| rank(file) > rank(best)) {
@@ -119,7 +120,9 @@ pub(crate) fn newest_version(flow: &Flow, files: Vec<FileFact>) -> Vec<FileFact>
             let version = product.version.as_ref().and_then(|name| file.fields.get(name)).cloned();
             (file.is_usable(), version, file.arrived)
         };
-        match kept.iter_mut().find(|other| other.product == file.product && other.identity == file.identity && other.station == file.station) {
+        match kept.iter_mut().find(|other| {
+            other.product == file.product && other.identity == file.identity && other.station == file.station
+        }) {
             Some(other) if rank(other) < rank(&file) => *other = file,
             Some(_) => {}
             None => kept.push(file),
@@ -142,7 +145,8 @@ fn of_role(
     let wanted: Vec<Vec<(String, Value)>> = match on {
         Match::Fields(names) => wanted_fields(key, &gathered.driving, product, names),
         Match::Computed(exprs) => {
-            let names = Names { flow, key: Some(key), driving: &gathered.driving, roles: &gathered.roles, now: facts.now() };
+            let names =
+                Names { flow, key: Some(key), driving: &gathered.driving, roles: &gathered.roles, now: facts.now() };
             let values = exprs.iter().map(|(name, expr)| Some((name.clone(), expr.value(&names).ok()??)));
             values.collect::<Option<Vec<_>>>().into_iter().collect()
         }

@@ -85,16 +85,18 @@ pub fn may_delete(flow: &Flow, keep: &Keep, file: &FileFact, facts: &dyn Facts) 
 // something made from it, or in the hands of a dropbox's owner. Two keeps may rest on each other.
 fn lives_on(flow: &Flow, file: &FileFact, facts: &dyn Facts) -> bool {
     let elsewhere = flow.stations.values().filter(|station| station.name != file.station);
-    let copy = elsewhere.flat_map(|station| facts.files_of(&station.name, &file.product, &file.identity)).any(|other| {
-        other.hash == file.hash && (other.is_usable() || other.state == FileState::Taken)
-    });
+    let copy = elsewhere
+        .flat_map(|station| facts.files_of(&station.name, &file.product, &file.identity))
+        .any(|other| other.hash == file.hash && (other.is_usable() || other.state == FileState::Taken));
     copy || flow.products.keys().any(|product| {
         facts.derived(file, product).iter().any(|used| {
-            flow.stations.keys().flat_map(|station| facts.files_of(station, &used.product, &used.identity)).any(|other| {
-                // A copy that was brought is made from the file that it is a copy of: it does not live on in itself.
-                let itself = other.station == file.station && other.path == file.path;
-                !itself && other.hash == Some(used.hash) && (other.is_usable() || other.state == FileState::Taken)
-            })
+            flow.stations.keys().flat_map(|station| facts.files_of(station, &used.product, &used.identity)).any(
+                |other| {
+                    // A copy that was brought is made from the file that it is a copy of: it does not live on in itself.
+                    let itself = other.station == file.station && other.path == file.path;
+                    !itself && other.hash == Some(used.hash) && (other.is_usable() || other.state == FileState::Taken)
+                },
+            )
         })
     })
 }
@@ -104,9 +106,10 @@ fn still_to_take(flow: &Flow, file: &FileFact, facts: &dyn Facts) -> Result<(), 
     for key in touched(flow, file, facts) {
         let Some(step) = flow.steps.get(&key.step) else { continue };
         let takes = step.takes.contains(&file.product) && step.sources(&key.station).contains(&file.station.as_str());
-        let looks_up = step.with.values().any(|with| {
-            matches!(&with.what, crate::WithWhat::Product { product, .. } if *product == file.product)
-        });
+        let looks_up = step
+            .with
+            .values()
+            .any(|with| matches!(&with.what, crate::WithWhat::Product { product, .. } if *product == file.product));
         if !takes && !looks_up {
             continue;
         }
@@ -206,7 +209,8 @@ impl RuleNames<'_> {
     fn copies_elsewhere(&self) -> Vec<Proof> {
         let flow = self.names.flow;
         let mut domains = BTreeSet::new();
-        domains.insert(flow.stations.get(&self.file.station).map(|station| station.domain.as_str()).unwrap_or_default());
+        domains
+            .insert(flow.stations.get(&self.file.station).map(|station| station.domain.as_str()).unwrap_or_default());
         let mut proofs = Vec::new();
         for station in flow.stations.values() {
             let copy = self.copy_at(&station.name).filter(|proof| proof.path.is_some());

@@ -21,7 +21,9 @@ pub fn keys_of_step(flow: &Flow, step: &Step, span: Option<TimeRange>, facts: &d
             for station in step.sources(at) {
                 let query = FileQuery { station: Some(station), product, fields: Vec::new(), overlapping: span };
                 for file in facts.files(&query) {
-                    keys.extend(believed_keys_of_file(flow, step, &file, facts).into_iter().filter(|key| key.station == *at));
+                    keys.extend(
+                        believed_keys_of_file(flow, step, &file, facts).into_iter().filter(|key| key.station == *at),
+                    );
                 }
             }
         }
@@ -48,7 +50,8 @@ pub fn timer_keys(step: &Step, at: &str, facts: &dyn Facts) -> Vec<KeyId> {
 }
 
 fn without_driving(step: &Step, at: &str, cell: TimeRange) -> Vec<KeyId> {
-    let key = |fields| KeyId { step: step.name.clone(), station: at.to_owned(), cell: Some(cell), fields, driving: None };
+    let key =
+        |fields| KeyId { step: step.name.clone(), station: at.to_owned(), cell: Some(cell), fields, driving: None };
     products_of(&step.each).into_iter().map(key).collect()
 }
 

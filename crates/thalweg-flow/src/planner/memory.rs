@@ -85,7 +85,13 @@ impl Facts for MemoryFacts {
         self.files.iter().find(|file| file.station == station && file.path == *path).cloned()
     }
 
-    fn newest_start(&self, station: &str, product: &str, series: &[(&str, &Value)], not_after: Timestamp) -> Option<Timestamp> {
+    fn newest_start(
+        &self,
+        station: &str,
+        product: &str,
+        series: &[(&str, &Value)],
+        not_after: Timestamp,
+    ) -> Option<Timestamp> {
         self.files
             .iter()
             .filter(|file| file.station == station && file.product == product && !file.is_revoked())
@@ -143,7 +149,10 @@ impl Facts for MemoryFacts {
     }
 
     fn hold(&self, key: &KeyId, _driving: &[FileFact]) -> Option<Hold> {
-        [key.step.as_str(), key.station.as_str(), &Self::name_of(key)].into_iter().find_map(|name| self.holds.get(name)).cloned()
+        [key.step.as_str(), key.station.as_str(), &Self::name_of(key)]
+            .into_iter()
+            .find_map(|name| self.holds.get(name))
+            .cloned()
     }
 
     fn round(&self, step: &str, station: &str) -> Round {

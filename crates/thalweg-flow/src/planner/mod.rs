@@ -5,8 +5,8 @@
 //! working backward), [`keep`] decides on retention, [`dispatch`] on what may run beside what. None of them reads a
 //! disk or a clock: everything known comes through [`Facts`].
 
-pub mod command;
 pub mod backward;
+pub mod command;
 pub mod dispatch;
 mod evaluate;
 mod facts;
@@ -18,8 +18,8 @@ pub mod keys;
 pub mod memory;
 mod outputs;
 mod ready;
-mod require;
 mod reason;
+mod require;
 mod standing;
 mod task;
 mod touch;
@@ -36,8 +36,8 @@ pub use facts::{
 pub use family::{coverage_of, identity_of_file, series_of, suspect};
 pub use key::KeyId;
 pub use ready::{Readiness, readiness};
-pub use require::requirement;
 pub use reason::{Evaluation, Next, Reason, There};
+pub use require::requirement;
 pub use task::{OutputParts, Previous, Task, TaskInput, TaskOutput};
 pub use touch::{released, touched, touched_by_run};
 pub use trigger::{due_round, next_moment};

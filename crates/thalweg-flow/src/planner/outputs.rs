@@ -104,7 +104,10 @@ fn one(
     // Only what the flow itself put there may be replaced.
     let identity = super::identity_of_file(product, &fields);
     let own = facts.file_at(station, &path).filter(|file| {
-        file.is_usable() && file.origin != super::Origin::Seen && file.product == product.name && file.identity == identity
+        file.is_usable()
+            && file.origin != super::Origin::Seen
+            && file.product == product.name
+            && file.identity == identity
     });
     let replaces = own.and_then(|file| file.hash);
     Ok(TaskOutput {
@@ -123,9 +126,10 @@ fn as_typed(product: &Product, fields: &Fields) -> Fields {
     for (name, kind) in &product.types {
         let value = typed.get(name);
         let changed = match (kind, value) {
-            (FieldType::Text | FieldType::Path | FieldType::Regex(_) | FieldType::Choice(_), Some(value @ Value::Int(_))) => {
-                Some(Value::Text(value.to_string()))
-            }
+            (
+                FieldType::Text | FieldType::Path | FieldType::Regex(_) | FieldType::Choice(_),
+                Some(value @ Value::Int(_)),
+            ) => Some(Value::Text(value.to_string())),
             (FieldType::Int { .. } | FieldType::Letter, Some(Value::Text(text))) => text.parse().ok().map(Value::Int),
             _ => None,
         };

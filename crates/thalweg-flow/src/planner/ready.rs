@@ -54,15 +54,18 @@ fn first_unmet(product: &Product, file: &FileFact, start: Option<Timestamp>, fac
     if ready.renamed && !ready.closed && file.evidence != Evidence::MovedIn {
         return Some(Reason::new("not_renamed", format!("{} was not moved onto its name", file.path)));
     }
-    for (span, since, code, what) in [
-        (ready.quiet, file.unchanged_since, "not_quiet", "unchanged"),
-        (ready.age, file.arrived, "too_young", "here"),
-    ] {
+    for (span, since, code, what) in
+        [(ready.quiet, file.unchanged_since, "not_quiet", "unchanged"), (ready.age, file.arrived, "too_young", "here")]
+    {
         let Some(span) = span else { continue };
         let until = since.checked_add(span).unwrap_or(Timestamp::MAX);
         if until > now {
             let so_far = in_words(now.duration_since(since));
-            return Some(Reason::until(code, format!("{} is {what} for {so_far} of {}", file.path, in_words(span)), until));
+            return Some(Reason::until(
+                code,
+                format!("{} is {what} for {so_far} of {}", file.path, in_words(span)),
+                until,
+            ));
         }
     }
     if let Some(marker) = &ready.marker {
@@ -72,7 +75,9 @@ fn first_unmet(product: &Product, file: &FileFact, start: Option<Timestamp>, fac
             return Some(Reason::new("no_marker", format!("{} has no marker {path}", file.path)));
         }
     }
-    if let Some(event) = &ready.event && !facts.event(event, file) {
+    if let Some(event) = &ready.event
+        && !facts.event(event, file)
+    {
         return Some(Reason::new("no_event", format!("{} waits for the event {event}", file.path)));
     }
     if ready.not_newest.is_some() {
@@ -80,10 +85,15 @@ fn first_unmet(product: &Product, file: &FileFact, start: Option<Timestamp>, fac
         let latest = now.checked_add(product.ahead).unwrap_or(Timestamp::MAX);
         let newest = facts.newest_start(&file.station, &file.product, &series, latest);
         if start >= newest {
-            let of = if series.is_empty() { String::from("all") } else {
+            let of = if series.is_empty() {
+                String::from("all")
+            } else {
                 series.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
             };
-            return Some(Reason::new("not_newest", format!("{} is among the newest of {of}: it is released when a later one starts", file.path)));
+            return Some(Reason::new(
+                "not_newest",
+                format!("{} is among the newest of {of}: it is released when a later one starts", file.path),
+            ));
         }
     }
     None

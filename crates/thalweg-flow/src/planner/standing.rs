@@ -177,7 +177,10 @@ pub(crate) fn stale(
             }
             None if has_left(step, key, old, facts) => {
                 let what = format!("{}({})", old.product, old.identity);
-                return Some(Reason::new("changed_input", format!("its input {what} has changed and covers it no more")));
+                return Some(Reason::new(
+                    "changed_input",
+                    format!("its input {what} has changed and covers it no more"),
+                ));
             }
             _ => {}
         }
@@ -185,7 +188,8 @@ pub(crate) fn stale(
     let roles = gathered.roles.iter().map(|(role, files)| (role.as_str(), files));
     for (role, files) in std::iter::once(("", &gathered.driving)).chain(roles) {
         // Another newest one in the place of the one that was used is a change of it.
-        let new = files.iter().find(|file| counts(step, role) && file.is_usable() && before(last, role, file).is_none());
+        let new =
+            files.iter().find(|file| counts(step, role) && file.is_usable() && before(last, role, file).is_none());
         if let Some(file) = new {
             return Some(Reason::new("new_input", format!("{} has come since", file.path)));
         }

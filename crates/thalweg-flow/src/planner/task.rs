@@ -109,7 +109,8 @@ pub struct Task {
 impl Task {
     /// Tells if another key's contribution belongs into an output: what was in there before, and is worked in again.
     pub fn belongs(&self, part: &super::Contribution, station: &str, product: &str, identity: &str) -> bool {
-        let mut outputs = self.parts.iter().filter(|o| o.station == station && o.product == product && o.identity == identity);
+        let mut outputs =
+            self.parts.iter().filter(|o| o.station == station && o.product == product && o.identity == identity);
         outputs.any(|output| output.keys.contains(&(part.step.clone(), part.key.clone())))
     }
 

@@ -60,7 +60,8 @@ fn touched_alone(flow: &Flow, file: &FileFact, facts: &dyn Facts, keys: &mut BTr
         }
         // An output that was removed, came back or was changed touches the key that made it.
         let makes = step.makes.iter().any(|make| make.product == file.product);
-        let brings = (step.to.contains(&file.station) || step.at.contains(&file.station)) && step.takes.contains(&file.product);
+        let brings =
+            (step.to.contains(&file.station) || step.at.contains(&file.station)) && step.takes.contains(&file.product);
         if (makes || brings)
             && let Some((name, text)) = facts.made_by(&file.station, &file.path)
             && name == step.name
@@ -68,7 +69,10 @@ fn touched_alone(flow: &Flow, file: &FileFact, facts: &dyn Facts, keys: &mut BTr
             keys.extend(facts.key_named(&step.name, &text));
         }
         // And all whose parts are in it.
-        if makes && step.updates() && let Some(hash) = &file.hash {
+        if makes
+            && step.updates()
+            && let Some(hash) = &file.hash
+        {
             contributors(step, &facts.contributions(&file.product, &file.identity, hash), facts, keys);
         }
         // And those whose parts were in it once and wait to be worked in again.
@@ -82,7 +86,8 @@ fn touched_alone(flow: &Flow, file: &FileFact, facts: &dyn Facts, keys: &mut BTr
         // A part that is revoked must go out of what holds it, and that concerns all whose parts are in there; what is to
         // be built afresh may need any part that changed.
         if step.updates() && takes_at(step, file) {
-            let mut open: Vec<KeyId> = keys_of_file(step, file).into_iter().filter(|key| facts.last_done(key).is_some()).collect();
+            let mut open: Vec<KeyId> =
+                keys_of_file(step, file).into_iter().filter(|key| facts.last_done(key).is_some()).collect();
             if !open.is_empty() {
                 keys.extend(facts.open_keys(&step.name));
             }
@@ -90,9 +95,15 @@ fn touched_alone(flow: &Flow, file: &FileFact, facts: &dyn Facts, keys: &mut BTr
                 let mut beside = BTreeSet::new();
                 for left in facts.last_done(&key).into_iter().flat_map(|last| last.outputs) {
                     let versions = facts.files_of(&left.station, &left.product, &left.identity);
-                    let hashes: BTreeSet<_> = versions.iter().filter_map(|version| version.hash).chain([left.hash]).collect();
+                    let hashes: BTreeSet<_> =
+                        versions.iter().filter_map(|version| version.hash).chain([left.hash]).collect();
                     for hash in hashes {
-                        contributors(step, &facts.contributions(&left.product, &left.identity, &hash), facts, &mut beside);
+                        contributors(
+                            step,
+                            &facts.contributions(&left.product, &left.identity, &hash),
+                            facts,
+                            &mut beside,
+                        );
                     }
                 }
                 for key in beside {
@@ -176,10 +187,18 @@ pub(crate) fn keys_of_file(step: &Step, file: &FileFact) -> Vec<KeyId> {
                         (Some(grid), Some(coverage)) if step.by_start || per.grid_field.is_some() => {
                             vec![Some(grid.cell_at(coverage.start))]
                         }
-                        (Some(grid), Some(coverage)) => grid.cells_overlapping(coverage, 10_000).into_iter().map(Some).collect(),
+                        (Some(grid), Some(coverage)) => {
+                            grid.cells_overlapping(coverage, 10_000).into_iter().map(Some).collect()
+                        }
                     };
                     for cell in cells {
-                        keys.push(KeyId { step: step.name.clone(), station: at.clone(), cell, fields: fields.clone(), driving: None });
+                        keys.push(KeyId {
+                            step: step.name.clone(),
+                            station: at.clone(),
+                            cell,
+                            fields: fields.clone(),
+                            driving: None,
+                        });
                     }
                 }
             }
@@ -220,13 +239,20 @@ pub fn touched_by_run(flow: &Flow, key: &KeyId, driving: &[FileFact]) -> BTreeSe
 
 // The cells before a file's start that its series now reaches past: the open ones, with a gap before it any of them,
 // and those in which the series broke off, which may have been made without more.
-fn cells_before(flow: &Flow, step: &Step, each: &BTreeMap<String, Vec<Value>>, file: &FileFact, facts: &dyn Facts) -> Vec<KeyId> {
+fn cells_before(
+    flow: &Flow,
+    step: &Step,
+    each: &BTreeMap<String, Vec<Value>>,
+    file: &FileFact,
+    facts: &dyn Facts,
+) -> Vec<KeyId> {
     let Some(coverage) = file.coverage else { return Vec::new() };
     let mut broken_off = Vec::new();
     let before = coverage.start.checked_sub(jiff::SignedDuration::from_nanos(1));
     for (name, value) in each.keys().filter_map(|name| file.fields.get_key_value(name)) {
         let series = [(name.as_str(), value)];
-        let newest = before.as_ref().ok().and_then(|before| facts.newest_start(&file.station, &file.product, &series, *before));
+        let newest =
+            before.as_ref().ok().and_then(|before| facts.newest_start(&file.station, &file.product, &series, *before));
         let Some(start) = newest else { continue };
         let query = FileQuery {
             station: Some(&file.station),
@@ -269,7 +295,9 @@ fn keys_looking_up(
     match on {
         // A newer one later does not remake what was made with an older one: only open keys look again.
         Match::Newest if with.late == Late::Ignore => return of_station(facts.open_keys(&step.name)).collect(),
-        Match::Newest => return of_station(super::keys::keys_of_step(flow, step, None, facts).into_iter().collect()).collect(),
+        Match::Newest => {
+            return of_station(super::keys::keys_of_step(flow, step, None, facts).into_iter().collect()).collect();
+        }
         Match::Overlap => {
             let Some(coverage) = file.coverage else { return Vec::new() };
             overlapping = Some(cells(coverage));
@@ -296,7 +324,10 @@ fn keys_looking_up(
                 let [only] = expr.names().try_into().ok()?;
                 let plain = only.to_string() == expr.as_str().trim() && !only.is_param();
                 let value = file.fields.get(name)?;
-                let known = step.takes.iter().all(|p| flow.products.get(p).is_some_and(|p| p.types.contains_key(expr.as_str().trim())));
+                let known = step
+                    .takes
+                    .iter()
+                    .all(|p| flow.products.get(p).is_some_and(|p| p.types.contains_key(expr.as_str().trim())));
                 Some((expr.as_str().trim(), value)).filter(|_| plain && known)
             }));
         }
@@ -330,7 +361,9 @@ fn keys_looking_up(
             gathered.roles.values().flatten().any(|other| other.station == file.station && other.path == file.path)
         });
     }
-    keys.into_iter().filter(|key| overlapping.is_none_or(|range| key.cell.is_none_or(|cell| cell.overlaps(&range)))).collect()
+    keys.into_iter()
+        .filter(|key| overlapping.is_none_or(|range| key.cell.is_none_or(|cell| cell.overlaps(&range))))
+        .collect()
 }
 
 fn is_followed(flow: &Flow, name: &str) -> bool {

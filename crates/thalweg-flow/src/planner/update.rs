@@ -151,7 +151,8 @@ impl Look<'_> {
                 task.previous.push(Previous { file: found.file });
                 continue;
             }
-            let unavailable = others.iter().filter(sound).flat_map(|part| &part.inputs).find(|used| self.current(used).is_none());
+            let unavailable =
+                others.iter().filter(sound).flat_map(|part| &part.inputs).find(|used| self.current(used).is_none());
             if let Some(used) = unavailable {
                 let what = format!("{}({})", used.product, used.identity);
                 if !found.file.is_usable() || others.iter().any(|part| !sound(&part)) {
@@ -208,7 +209,8 @@ impl Look<'_> {
         let mut parts = contributions_in(&file, self.facts);
         if parts.is_empty() {
             let left = standing.last.iter().flat_map(|last| &last.outputs);
-            let hash = left.clone().find(|left| left.station == station && left.identity == identity).map(|left| left.hash);
+            let hash =
+                left.clone().find(|left| left.station == station && left.identity == identity).map(|left| left.hash);
             parts = hash.map(|hash| self.facts.contributions(&product, &identity, &hash)).unwrap_or_default();
         }
         Some(Found { station, product, identity, file, parts })
@@ -225,7 +227,11 @@ impl Look<'_> {
             let same_version = part.step_version == self.step.version;
             let own = part.key == text;
             let stands = part.inputs.iter().all(|used| {
-                let still = || task.inputs.iter().any(|i| i.product == used.product && i.identity == used.identity && i.hash == used.hash);
+                let still = || {
+                    task.inputs
+                        .iter()
+                        .any(|i| i.product == used.product && i.identity == used.identity && i.hash == used.hash)
+                };
                 !self.is_revoked(used) && (!own || still() || self.current(used).is_none())
             });
             same_version && stands
@@ -249,7 +255,9 @@ impl Look<'_> {
     fn other_outputs(&self, found: &Found, part: &Contribution) -> Vec<(String, String, String)> {
         let key = self.facts.key_named(&part.step, &part.key);
         let last = key.and_then(|key| self.facts.last_done(&key));
-        let same = |left: &LeftFile| left.station == found.station && left.product == found.product && left.identity == found.identity;
+        let same = |left: &LeftFile| {
+            left.station == found.station && left.product == found.product && left.identity == found.identity
+        };
         let outputs = last.map(|last| last.outputs).unwrap_or_default();
         outputs.into_iter().filter(|left| !same(left)).map(|left| (left.station, left.product, left.identity)).collect()
     }

@@ -238,7 +238,13 @@ impl Look<'_> {
     }
 
     // The series that make a cell complete and are not there, or do not reach past the cell's end.
-    fn lacking(&self, there: &[&FileFact], each: &BTreeMap<String, Vec<Value>>, past_end: bool, cell: TimeRange) -> Vec<Lacking> {
+    fn lacking(
+        &self,
+        there: &[&FileFact],
+        each: &BTreeMap<String, Vec<Value>>,
+        past_end: bool,
+        cell: TimeRange,
+    ) -> Vec<Lacking> {
         let mut lacking = Vec::new();
         for (field, values) in each {
             for value in values {
@@ -261,13 +267,15 @@ impl Look<'_> {
 
     fn later_starts(&self, field: &str, value: &Value, end: Timestamp) -> bool {
         let products = self.step.takes.iter().filter_map(|name| self.flow.products.get(name));
-        products.filter(|product| product.types.contains_key(field) || product.reads.contains_key(field)).any(|product| {
-            let latest = self.now.checked_add(product.ahead).unwrap_or(Timestamp::MAX);
-            self.step.sources(&self.key.station).into_iter().any(|station| {
-                let newest = self.facts.newest_start(station, &product.name, &[(field, value)], latest);
-                newest.is_some_and(|start| start >= end)
-            })
-        })
+        products.filter(|product| product.types.contains_key(field) || product.reads.contains_key(field)).any(
+            |product| {
+                let latest = self.now.checked_add(product.ahead).unwrap_or(Timestamp::MAX);
+                self.step.sources(&self.key.station).into_iter().any(|station| {
+                    let newest = self.facts.newest_start(station, &product.name, &[(field, value)], latest);
+                    newest.is_some_and(|start| start >= end)
+                })
+            },
+        )
     }
 }
 

@@ -94,9 +94,13 @@ impl Sort {
 
     fn example(self) -> &'static str {
         match self {
-            Self::Number => "compare it with a number, without quotes: `0`; a letter counts from a = 0; a size may be written `10GB`",
+            Self::Number => {
+                "compare it with a number, without quotes: `0`; a letter counts from a = 0; a size may be written `10GB`"
+            }
             Self::Text => "compare it with a text in quotes",
-            Self::Time => "compare it with a time: `2024-01-31`, `2024-01-31T06:00:00Z`; or its age with a span: `now - time > 2h`",
+            Self::Time => {
+                "compare it with a time: `2024-01-31`, `2024-01-31T06:00:00Z`; or its age with a span: `now - time > 2h`"
+            }
             Self::Span => "write the number with its unit: `5s`, `5m`, `5h`, `5d`",
         }
     }
@@ -112,10 +116,18 @@ fn comparisons(reader: &mut Reader<'_>, condition: &Expr, text: &Text, scope: &S
             _ => continue,
         };
         // What a text holds is the user's own matter: only what is never a text is judged.
-        let (Some(sort), Some(given)) = (sort.filter(|sort| *sort != Sort::Text), Sort::of_value(value)) else { continue };
+        let (Some(sort), Some(given)) = (sort.filter(|sort| *sort != Sort::Text), Sort::of_value(value)) else {
+            continue;
+        };
         if sort != given {
             reader.problem(
-                Problem::error("unlike", text.part(&span), format!("`{shown}` is {} and is compared with {}", sort.word(), given.word())).label("never comparable").help(sort.example()),
+                Problem::error(
+                    "unlike",
+                    text.part(&span),
+                    format!("`{shown}` is {} and is compared with {}", sort.word(), given.word()),
+                )
+                .label("never comparable")
+                .help(sort.example()),
             );
             return;
         }
@@ -135,13 +147,16 @@ struct Scope<'a> {
 impl<'a> Scope<'a> {
     fn of_files(products: &[&'a Product]) -> Self {
         let mut fields: BTreeSet<&str> = OF_FILES.into_iter().collect();
-        let mut sorts: BTreeMap<&str, Option<Sort>> = [("size", Some(Sort::Number)), ("mtime", Some(Sort::Time)), ("age", Some(Sort::Span))].into();
+        let mut sorts: BTreeMap<&str, Option<Sort>> =
+            [("size", Some(Sort::Number)), ("mtime", Some(Sort::Time)), ("age", Some(Sort::Span))].into();
         for product in products {
             let own = |name: &str| match product.types.get(name) {
                 _ if product.reads.contains_key(name) => None,
                 Some(FieldType::Int { .. } | FieldType::Letter) => Some(Sort::Number),
                 Some(FieldType::Time { .. }) => Some(Sort::Time),
-                Some(FieldType::Text | FieldType::Choice(_) | FieldType::Regex(_) | FieldType::Path) => Some(Sort::Text),
+                Some(FieldType::Text | FieldType::Choice(_) | FieldType::Regex(_) | FieldType::Path) => {
+                    Some(Sort::Text)
+                }
                 _ => None,
             };
             for name in super::fields_of(product) {
@@ -226,8 +241,15 @@ fn names(reader: &mut Reader<'_>, condition: &Expr, place: &str, scope: &Scope<'
                 Some((_, None)) => {}
                 None => {
                     let known: Vec<&str> = scope.roles.iter().map(|(name, _)| *name).collect();
-                    let help = nearest(role, &known).map_or_else(|| format!("add with.{role} = {{ product = \"…\" }} to the step"), |near| format!("did you mean `in.{near}.{field}`?"));
-                    reader.problem(Problem::error("unknown-role", span, format!("there is no role `{role}`")).label("unknown role").help(help));
+                    let help = nearest(role, &known).map_or_else(
+                        || format!("add with.{role} = {{ product = \"…\" }} to the step"),
+                        |near| format!("did you mean `in.{near}.{field}`?"),
+                    );
+                    reader.problem(
+                        Problem::error("unknown-role", span, format!("there is no role `{role}`"))
+                            .label("unknown role")
+                            .help(help),
+                    );
                 }
             },
             [field] if scope.fields.contains(field) => {}
@@ -238,7 +260,9 @@ fn names(reader: &mut Reader<'_>, condition: &Expr, place: &str, scope: &Scope<'
 
 fn unknown(reader: &mut Reader<'_>, span: std::ops::Range<usize>, name: &str, scope: &Scope<'_>) {
     if reader.param_names.contains(name) && !scope.fields.contains(name) {
-        let problem = Problem::error("unknown-field", span, format!("{} has no field `{name}`", scope.of)).label("unknown field").help(format!("the parameter is written `${name}`"));
+        let problem = Problem::error("unknown-field", span, format!("{} has no field `{name}`", scope.of))
+            .label("unknown field")
+            .help(format!("the parameter is written `${name}`"));
         reader.problem(problem);
         return;
     }
@@ -253,7 +277,9 @@ fn no_questions(reader: &mut Reader<'_>, condition: &Expr, place: &str) {
     }
     let span = reader.span_of(place);
     reader.problem(
-        Problem::error("wrong-place", span, "receipts and copies are asked for in a keep's `only_if` only").label("not here").help("to wait for another step of the same file use needs = [\"STEP\"]"),
+        Problem::error("wrong-place", span, "receipts and copies are asked for in a keep's `only_if` only")
+            .label("not here")
+            .help("to wait for another step of the same file use needs = [\"STEP\"]"),
     );
 }
 
@@ -273,7 +299,11 @@ fn questions(reader: &mut Reader<'_>, draft: &Draft, condition: &Expr, place: &s
                 if !draft.steps.contains(&step) {
                     let known: Vec<&str> = draft.steps.iter().map(String::as_str).collect();
                     let named = word(&text, &step);
-                    reader.problem(Problem::error("unknown-step", named.span.clone(), format!("there is no step `{step}`")).label("unknown step").help(unknown_help(&step, &known, "step", "[steps]")));
+                    reader.problem(
+                        Problem::error("unknown-step", named.span.clone(), format!("there is no step `{step}`"))
+                            .label("unknown step")
+                            .help(unknown_help(&step, &known, "step", "[steps]")),
+                    );
                 }
             }
             Predicate::CopiesElsewhere(count) => copies(reader, draft, count, &text),
@@ -282,12 +312,26 @@ fn questions(reader: &mut Reader<'_>, draft: &Draft, condition: &Expr, place: &s
 }
 
 fn copies(reader: &mut Reader<'_>, draft: &Draft, count: u32, text: &Text) {
-    let domains: BTreeSet<&str> = draft.flow.stations.values().filter(|station| !station.scratch).map(|station| station.domain.as_str()).collect();
+    let domains: BTreeSet<&str> = draft
+        .flow
+        .stations
+        .values()
+        .filter(|station| !station.scratch)
+        .map(|station| station.domain.as_str())
+        .collect();
     if usize::try_from(count).is_ok_and(|count| count + 1 > domains.len()) {
         reader.problem(
-            Problem::warning("never-holds", text.part(&(0..text.value.len())), format!("{count} copies elsewhere need {} failure domains, and the flow has {}", u64::from(count) + 1, domains.len()))
-                .label("never holds")
-                .help("ask for fewer copies, or add stations"),
+            Problem::warning(
+                "never-holds",
+                text.part(&(0..text.value.len())),
+                format!(
+                    "{count} copies elsewhere need {} failure domains, and the flow has {}",
+                    u64::from(count) + 1,
+                    domains.len()
+                ),
+            )
+            .label("never holds")
+            .help("ask for fewer copies, or add stations"),
         );
     }
 }
@@ -295,11 +339,10 @@ fn copies(reader: &mut Reader<'_>, draft: &Draft, count: u32, text: &Text) {
 /// Returns a word of a condition as a text with its place.
 fn word(text: &Text, name: &str) -> Text {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let at = text
-        .value
-        .match_indices(name)
-        .map(|(at, _)| at)
-        .find(|at| !text.value[..*at].chars().next_back().is_some_and(is_part) && !text.value[at + name.len()..].chars().next().is_some_and(is_part));
+    let at = text.value.match_indices(name).map(|(at, _)| at).find(|at| {
+        !text.value[..*at].chars().next_back().is_some_and(is_part)
+            && !text.value[at + name.len()..].chars().next().is_some_and(is_part)
+    });
     let span = at.map_or_else(|| text.part(&(0..text.value.len())), |at| text.part(&(at..at + name.len())));
     Text::named(name, span)
 }

@@ -22,10 +22,14 @@ pub(super) fn check(reader: &mut Reader<'_>, flow: &Flow) {
         let span = reader.span_of(&format!("steps.{}.makes.0", cycle[cycle.len() - 1]));
         let first = reader.span_of(&format!("steps.{}.takes.0", cycle[0]));
         reader.problem(
-            Problem::error("cycle", span, format!("these steps feed each other: {} → `{}`", through.join(" → "), cycle[0]))
-                .label("what comes out here goes in again")
-                .also(first, "here")
-                .help("let one of them make a product of another name"),
+            Problem::error(
+                "cycle",
+                span,
+                format!("these steps feed each other: {} → `{}`", through.join(" → "), cycle[0]),
+            )
+            .label("what comes out here goes in again")
+            .also(first, "here")
+            .help("let one of them make a product of another name"),
         );
     }
     let mut waits: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -37,23 +41,53 @@ pub(super) fn check(reader: &mut Reader<'_>, flow: &Flow) {
     if let Some(cycle) = find(&waits) {
         let through: Vec<String> = cycle.iter().map(|name| format!("`{name}`")).collect();
         let place = |kind: &str| format!("steps.{}.{kind}.0", cycle[0]);
-        let kind = if flow.steps.get(cycle[0]).is_some_and(|step| step.needs.iter().any(|name| name == cycle[1 % cycle.len()])) { "needs" } else { "after" };
+        let kind = if flow
+            .steps
+            .get(cycle[0])
+            .is_some_and(|step| step.needs.iter().any(|name| name == cycle[1 % cycle.len()]))
+        {
+            "needs"
+        } else {
+            "after"
+        };
         let span = reader.span_of(&place(kind));
-        let message = if cycle.len() == 1 { format!("`{}` waits for itself", cycle[0]) } else { format!("these steps wait for each other: {} → `{}`", through.join(" → "), cycle[0]) };
-        reader.problem(Problem::error("cycle", span, message).label("none of them would ever start").help("remove one of these `after` or `needs`"));
+        let message = if cycle.len() == 1 {
+            format!("`{}` waits for itself", cycle[0])
+        } else {
+            format!("these steps wait for each other: {} → `{}`", through.join(" → "), cycle[0])
+        };
+        reader.problem(
+            Problem::error("cycle", span, message)
+                .label("none of them would ever start")
+                .help("remove one of these `after` or `needs`"),
+        );
     }
     for step in flow.steps.values() {
         for (kind, others) in [("needs", &step.needs), ("after", &step.after)] {
             for (n, name) in others.iter().enumerate() {
                 let Some(other) = flow.steps.get(name) else { continue };
-                if !other.takes.is_empty() && !step.takes.is_empty() && !step.takes.iter().any(|product| other.takes.contains(product)) {
-                    let help = if step.takes.iter().any(|product| other.makes.iter().any(|make| make.product == *product)) {
-                        format!("remove it: what `{name}` makes arrives only when `{name}` is done")
-                    } else {
-                        "name a step that takes the same product".to_owned()
-                    };
+                if !other.takes.is_empty()
+                    && !step.takes.is_empty()
+                    && !step.takes.iter().any(|product| other.takes.contains(product))
+                {
+                    let help =
+                        if step.takes.iter().any(|product| other.makes.iter().any(|make| make.product == *product)) {
+                            format!("remove it: what `{name}` makes arrives only when `{name}` is done")
+                        } else {
+                            "name a step that takes the same product".to_owned()
+                        };
                     let span = reader.span_of(&format!("steps.{}.{kind}.{n}", step.name));
-                    reader.problem(Problem::warning("no-effect", span, format!("`{kind}` speaks of the same driving file, and `{name}` takes none of these products")).label("has no effect").help(help));
+                    reader.problem(
+                        Problem::warning(
+                            "no-effect",
+                            span,
+                            format!(
+                                "`{kind}` speaks of the same driving file, and `{name}` takes none of these products"
+                            ),
+                        )
+                        .label("has no effect")
+                        .help(help),
+                    );
                 }
             }
         }
@@ -63,10 +97,15 @@ pub(super) fn check(reader: &mut Reader<'_>, flow: &Flow) {
 /// Reports steps that take what they make.
 fn own_products(reader: &mut Reader<'_>, flow: &Flow) {
     for step in flow.steps.values() {
-        if step.edits || step.to.iter().any(|to| !step.at.contains(to)) && matches!(step.does, Verb::Copy | Verb::Move | Verb::Link) {
+        if step.edits
+            || step.to.iter().any(|to| !step.at.contains(to))
+                && matches!(step.does, Verb::Copy | Verb::Move | Verb::Link)
+        {
             continue;
         }
-        for (n, make) in step.makes.iter().enumerate().filter(|(_, make)| !make.update && step.takes.contains(&make.product)) {
+        for (n, make) in
+            step.makes.iter().enumerate().filter(|(_, make)| !make.update && step.takes.contains(&make.product))
+        {
             let span = reader.span_of(&format!("steps.{}.makes.{n}", step.name));
             let taken = step.takes.iter().position(|product| *product == make.product).unwrap_or_default();
             let other = reader.span_of(&format!("steps.{}.takes.{taken}", step.name));

@@ -43,17 +43,27 @@ fn per(reader: &mut Reader<'_>, step: &Step, driving: &[&Product], place: &str) 
     let Some(per) = &step.per else {
         if step.by_start {
             let span = reader.span_of(place);
-            reader.problem(Problem::error("contradiction", span, "`by` chooses among cells, and the step has no `per`").label("no cells").help("add per = \"1d\", or remove `by`"));
+            reader.problem(
+                Problem::error("contradiction", span, "`by` chooses among cells, and the step has no `per`")
+                    .label("no cells")
+                    .help("add per = \"1d\", or remove `by`"),
+            );
         }
         return;
     };
     if driving.is_empty() {
         let span = reader.span_of(&format!("{place}.per"));
-        reader.problem(Problem::error("contradiction", span, "`per` groups driving files, and the step takes none").label("nothing to group").help("add takes = \"PRODUCT\", or remove `per`"));
+        reader.problem(
+            Problem::error("contradiction", span, "`per` groups driving files, and the step takes none")
+                .label("nothing to group")
+                .help("add takes = \"PRODUCT\", or remove `per`"),
+        );
         return;
     }
     for (n, field) in per.fields.iter().enumerate() {
-        let Some(lacking) = driving.iter().find(|product| !super::fields_of(product).contains(field.as_str())) else { continue };
+        let Some(lacking) = driving.iter().find(|product| !super::fields_of(product).contains(field.as_str())) else {
+            continue;
+        };
         let fields: Vec<&str> = super::fields_of(lacking).into_iter().collect();
         let span = reader.span_of(&format!("{place}.per.{n}"));
         reader.unknown_field(span, field, &fields, &format!("`{}`", lacking.name));
@@ -63,10 +73,14 @@ fn per(reader: &mut Reader<'_>, step: &Step, driving: &[&Product], place: &str) 
             let span = reader.span_of(&format!("{place}.per"));
             let other = reader.span_of(&format!("products.{}", product.name));
             reader.problem(
-                Problem::error("no-coverage", span, format!("files of `{}` say no time, so they belong to no cell", product.name))
-                    .label("a grid of time")
-                    .also(other, "no time in its path, no `covers`")
-                    .help("add the start to its path ({time:%Y%m%d.%H%M}), or covers = \"content\" with its format"),
+                Problem::error(
+                    "no-coverage",
+                    span,
+                    format!("files of `{}` say no time, so they belong to no cell", product.name),
+                )
+                .label("a grid of time")
+                .also(other, "no time in its path, no `covers`")
+                .help("add the start to its path ({time:%Y%m%d.%H%M}), or covers = \"content\" with its format"),
             );
         }
     }
@@ -79,7 +93,10 @@ fn complete(reader: &mut Reader<'_>, step: &Step, driving: &[&Product], place: &
         Complete::Any => return,
         Complete::Covered => (true, "covered"),
         Complete::Each { covered_past_end, each, .. } => {
-            for field in each.keys().filter(|field| !driving.iter().any(|product| super::fields_of(product).contains(field.as_str()))) {
+            for field in each
+                .keys()
+                .filter(|field| !driving.iter().any(|product| super::fields_of(product).contains(field.as_str())))
+            {
                 if driving.is_empty() {
                     continue;
                 }
@@ -88,10 +105,22 @@ fn complete(reader: &mut Reader<'_>, step: &Step, driving: &[&Product], place: &
             for (field, values) in each.iter().filter(|(_, values)| values.is_empty()) {
                 let _ = values;
                 let span = reader.span_of(&format!("{place}.complete.each.{field}"));
-                reader.problem(Problem::warning("empty-list", span, format!("`{field}` has no values to wait for")).label("an empty list").help("fill the list; until then every cell counts as complete"));
+                reader.problem(
+                    Problem::warning("empty-list", span, format!("`{field}` has no values to wait for"))
+                        .label("an empty list")
+                        .help("fill the list; until then every cell counts as complete"),
+                );
             }
             if step.per.is_none() {
-                reader.problem(Problem::error("contradiction", span.clone(), "`complete` speaks of cells, and the step has no `per`").label("no cells").help("add per = \"8h\", or remove `complete`"));
+                reader.problem(
+                    Problem::error(
+                        "contradiction",
+                        span.clone(),
+                        "`complete` speaks of cells, and the step has no `per`",
+                    )
+                    .label("no cells")
+                    .help("add per = \"8h\", or remove `complete`"),
+                );
                 return;
             }
             (*covered_past_end, "covered_past_end")
@@ -101,16 +130,26 @@ fn complete(reader: &mut Reader<'_>, step: &Step, driving: &[&Product], place: &
         return;
     }
     if !grid {
-        reader.problem(Problem::error("contradiction", span, format!("`{word}` speaks of time, and the step has no grid of time")).label("no cells of time").help("add per = \"8h\", or remove it"));
+        reader.problem(
+            Problem::error("contradiction", span, format!("`{word}` speaks of time, and the step has no grid of time"))
+                .label("no cells of time")
+                .help("add per = \"8h\", or remove it"),
+        );
         return;
     }
-    for product in driving.iter().filter(|product| product.span.is_none() && !product.covers_content && !product.until_next) {
+    for product in
+        driving.iter().filter(|product| product.span.is_none() && !product.covers_content && !product.until_next)
+    {
         let other = reader.span_of(&format!("products.{}", product.name));
         reader.problem(
-            Problem::error("no-coverage", span.clone(), format!("files of `{}` do not say how long they cover", product.name))
-                .label("needs their length")
-                .also(other, "no `span`, no `covers`")
-                .help("add span = \"2h\", span = \"{dur}s\" or covers = \"content\" to the product"),
+            Problem::error(
+                "no-coverage",
+                span.clone(),
+                format!("files of `{}` do not say how long they cover", product.name),
+            )
+            .label("needs their length")
+            .also(other, "no `span`, no `covers`")
+            .help("add span = \"2h\", span = \"{dur}s\" or covers = \"content\" to the product"),
         );
     }
 }
@@ -129,16 +168,31 @@ fn with(reader: &mut Reader<'_>, flow: &Flow, step: &Step, place: &str) {
                         for (n, field) in fields.iter().enumerate() {
                             let span = reader.span_of(&format!("{place}.match.{n}"));
                             if !theirs.contains(field.as_str()) {
-                                reader.unknown_field(span, field, &theirs.iter().copied().collect::<Vec<_>>(), &format!("`{}`", product.name));
+                                reader.unknown_field(
+                                    span,
+                                    field,
+                                    &theirs.iter().copied().collect::<Vec<_>>(),
+                                    &format!("`{}`", product.name),
+                                );
                             } else if !own.contains(field.as_str()) {
-                                reader.unknown_field(span, field, &own.iter().copied().collect::<Vec<_>>(), &format!("the key of `{}`", step.name));
+                                reader.unknown_field(
+                                    span,
+                                    field,
+                                    &own.iter().copied().collect::<Vec<_>>(),
+                                    &format!("the key of `{}`", step.name),
+                                );
                             }
                         }
                     }
                     Match::Computed(computed) => {
                         for field in computed.keys().filter(|field| !theirs.contains(field.as_str())) {
                             let span = reader.span_of(&format!("{place}.match.{field}"));
-                            reader.unknown_field(span, field, &theirs.iter().copied().collect::<Vec<_>>(), &format!("`{}`", product.name));
+                            reader.unknown_field(
+                                span,
+                                field,
+                                &theirs.iter().copied().collect::<Vec<_>>(),
+                                &format!("`{}`", product.name),
+                            );
                         }
                     }
                     Match::Overlap => overlap(reader, flow, step, product, &place),
@@ -151,15 +205,33 @@ fn with(reader: &mut Reader<'_>, flow: &Flow, step: &Step, place: &str) {
 
 fn overlap(reader: &mut Reader<'_>, flow: &Flow, step: &Step, product: &Product, place: &str) {
     let timed = |product: &Product| product.time_field.is_some() || product.covers_content;
-    let keyed = step.per.as_ref().is_some_and(|per| per.grid.is_some()) || super::driving(flow, step).iter().all(|product| timed(product));
+    let keyed = step.per.as_ref().is_some_and(|per| per.grid.is_some())
+        || super::driving(flow, step).iter().all(|product| timed(product));
     if timed(product) && keyed {
         return;
     }
-    let whose = if timed(product) { format!("the keys of `{}` cover", step.name) } else { format!("files of `{}` cover", product.name) };
-    let known: Vec<&str> = super::fields_of(product).into_iter().filter(|field| key_fields(flow, step).contains(field)).collect();
-    let help = if known.is_empty() { "say which file belongs to a key: match = [\"FIELD\"], match = { FIELD = \"expression\" } or match = \"newest\"".to_owned() } else { format!("match by fields: match = [{}]", known.iter().map(|field| format!("\"{field}\"")).collect::<Vec<_>>().join(", ")) };
+    let whose = if timed(product) {
+        format!("the keys of `{}` cover", step.name)
+    } else {
+        format!("files of `{}` cover", product.name)
+    };
+    let known: Vec<&str> =
+        super::fields_of(product).into_iter().filter(|field| key_fields(flow, step).contains(field)).collect();
+    let help = if known.is_empty() {
+        "say which file belongs to a key: match = [\"FIELD\"], match = { FIELD = \"expression\" } or match = \"newest\""
+            .to_owned()
+    } else {
+        format!(
+            "match by fields: match = [{}]",
+            known.iter().map(|field| format!("\"{field}\"")).collect::<Vec<_>>().join(", ")
+        )
+    };
     let span = reader.span_of(place);
-    reader.problem(Problem::error("no-coverage", span, format!("`overlap` compares times, and {whose} none")).label("nothing overlaps").help(help));
+    reader.problem(
+        Problem::error("no-coverage", span, format!("`overlap` compares times, and {whose} none"))
+            .label("nothing overlaps")
+            .help(help),
+    );
 }
 
 fn file(reader: &mut Reader<'_>, own: &BTreeSet<&str>, template: &str, place: &str) {
@@ -167,7 +239,11 @@ fn file(reader: &mut Reader<'_>, own: &BTreeSet<&str>, template: &str, place: &s
     let mut at = 0;
     while let Some(open) = template[at..].find('{').map(|open| at + open) {
         let Some(close) = template[open..].find('}').map(|close| open + close) else {
-            reader.problem(Problem::error("unclosed", text.part(&(open..template.len())), "this brace is not closed").label("opened here").help("close it with `}`"));
+            reader.problem(
+                Problem::error("unclosed", text.part(&(open..template.len())), "this brace is not closed")
+                    .label("opened here")
+                    .help("close it with `}`"),
+            );
             return;
         };
         let name = &template[open + 1..close];
@@ -180,7 +256,18 @@ fn file(reader: &mut Reader<'_>, own: &BTreeSet<&str>, template: &str, place: &s
             continue;
         }
         let known: Vec<&str> = own.iter().copied().collect();
-        let help = nearest(name, &known).map_or_else(|| format!("fields of the keys: {}", listed(&known)), |near| format!("did you mean {{{near}}}?"));
-        reader.problem(Problem::error("unknown-field", text.part(&(open + 1..close)), format!("the keys of this step have no field `{name}`")).label("cannot be filled").help(help));
+        let help = nearest(name, &known).map_or_else(
+            || format!("fields of the keys: {}", listed(&known)),
+            |near| format!("did you mean {{{near}}}?"),
+        );
+        reader.problem(
+            Problem::error(
+                "unknown-field",
+                text.part(&(open + 1..close)),
+                format!("the keys of this step have no field `{name}`"),
+            )
+            .label("cannot be filled")
+            .help(help),
+        );
     }
 }

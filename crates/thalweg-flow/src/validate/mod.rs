@@ -87,20 +87,40 @@ fn keeps(reader: &mut Reader<'_>, flow: &Flow) {
         let place = format!("keeps.{}", keep.name);
         let products: Vec<&Product> = keep.products.iter().filter_map(|name| flow.products.get(name)).collect();
         if keep.only_if.is_empty() && reader.spot(&format!("{place}.only_if.0")).is_none() {
-            let safe = keep.at.iter().filter_map(|name| flow.stations.get(name)).all(|station| station.scratch || station.dropbox);
+            let safe = keep
+                .at
+                .iter()
+                .filter_map(|name| flow.stations.get(name))
+                .all(|station| station.scratch || station.dropbox);
             if !safe && !keep.at.is_empty() {
-                let example = presence.iter().filter(|(product, _)| keep.products.iter().any(|name| name == *product)).flat_map(|(_, stations)| stations.iter()).find(|station| !keep.at.iter().any(|at| at == *station));
-                let help = example.map_or("add only_if = \"2 copies elsewhere\"".to_owned(), |station| format!("add only_if = \"receipted at {station}\""));
+                let example = presence
+                    .iter()
+                    .filter(|(product, _)| keep.products.iter().any(|name| name == *product))
+                    .flat_map(|(_, stations)| stations.iter())
+                    .find(|station| !keep.at.iter().any(|at| at == *station));
+                let help = example.map_or("add only_if = \"2 copies elsewhere\"".to_owned(), |station| {
+                    format!("add only_if = \"receipted at {station}\"")
+                });
                 reader.problem(
-                    Problem::warning("unproven", reader.span_of(&place), format!("`{}` deletes without proof of a copy elsewhere", keep.name))
-                        .label("no `only_if`")
-                        .help(format!("{help}; leave it so only if these files may be lost")),
+                    Problem::warning(
+                        "unproven",
+                        reader.span_of(&place),
+                        format!("`{}` deletes without proof of a copy elsewhere", keep.name),
+                    )
+                    .label("no `only_if`")
+                    .help(format!("{help}; leave it so only if these files may be lost")),
                 );
             }
         }
         for station in keep.at.iter().filter_map(|name| flow.stations.get(name)).filter(|station| station.read_only) {
             reader.problem(
-                Problem::error("read-only", reader.span_of(&format!("{place}.at")), format!("nothing is deleted at `{}`", station.name)).label("this station is read_only").help("remove the keep, or read_only from the station"),
+                Problem::error(
+                    "read-only",
+                    reader.span_of(&format!("{place}.at")),
+                    format!("nothing is deleted at `{}`", station.name),
+                )
+                .label("this station is read_only")
+                .help("remove the keep, or read_only from the station"),
             );
         }
         if let Some(newest) = &keep.keep_newest {
@@ -116,7 +136,9 @@ fn checks(reader: &mut Reader<'_>, flow: &Flow) {
     for check in flow.checks.values() {
         let products: Vec<&Product> = match &check.what {
             CheckWhat::Latency(product) => flow.products.get(product).into_iter().collect(),
-            CheckWhat::LastSuccess(step) | CheckWhat::Failing(step) | CheckWhat::Queue(step) => flow.steps.get(step).map_or(Vec::new(), |step| driving(flow, step)),
+            CheckWhat::LastSuccess(step) | CheckWhat::Failing(step) | CheckWhat::Queue(step) => {
+                flow.steps.get(step).map_or(Vec::new(), |step| driving(flow, step))
+            }
             CheckWhat::Free(_) | CheckWhat::Silent(_) => Vec::new(),
         };
         if products.is_empty() {

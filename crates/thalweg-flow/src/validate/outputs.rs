@@ -9,7 +9,10 @@ use crate::reader::Reader;
 
 /// Checks one step.
 pub(super) fn check(reader: &mut Reader<'_>, flow: &Flow, step: &Step) {
-    if matches!(step.does, Verb::Send | Verb::Fetch) || !super::is_whole(reader, flow, step) || !super::is_read(reader, step) {
+    if matches!(step.does, Verb::Send | Verb::Fetch)
+        || !super::is_whole(reader, flow, step)
+        || !super::is_read(reader, step)
+    {
         return;
     }
     let stations = if step.to.is_empty() { &step.at } else { &step.to };
@@ -23,7 +26,8 @@ pub(super) fn check(reader: &mut Reader<'_>, flow: &Flow, step: &Step) {
             if !seen.insert(pattern.as_str()) {
                 continue;
             }
-            let optional: BTreeSet<String> = pattern.base_fields().into_iter().filter(|field| field.optional).map(|field| field.name).collect();
+            let optional: BTreeSet<String> =
+                pattern.base_fields().into_iter().filter(|field| field.optional).map(|field| field.name).collect();
             for field in pattern.uses().into_iter().filter(|field| !optional.contains(field)) {
                 if !known.certain.contains(field.as_str()) {
                     missing(reader, flow, step, product, &field, n, station, &known);
@@ -32,9 +36,16 @@ pub(super) fn check(reader: &mut Reader<'_>, flow: &Flow, step: &Step) {
             if pattern.uses_file_name() && step.per.is_some() {
                 let span = reader.span_of(&format!("steps.{}.makes.{n}", step.name));
                 reader.problem(
-                    Problem::error("no-name", span, format!("`{}` takes its name from the input, and a key of `{}` has many", product.name, step.name))
-                        .label("{file} of which input?")
-                        .help(format!("write the name out in products.{}.path", product.name)),
+                    Problem::error(
+                        "no-name",
+                        span,
+                        format!(
+                            "`{}` takes its name from the input, and a key of `{}` has many",
+                            product.name, step.name
+                        ),
+                    )
+                    .label("{file} of which input?")
+                    .help(format!("write the name out in products.{}.path", product.name)),
                 );
             }
         }
@@ -68,7 +79,8 @@ impl Known {
             }
             None => {
                 certain.extend(shared.iter().cloned());
-                driving.is_empty() || driving.iter().all(|product| product.time_field.is_some() || product.covers_content)
+                driving.is_empty()
+                    || driving.iter().all(|product| product.time_field.is_some() || product.covers_content)
             }
         };
         if timed {
@@ -81,19 +93,40 @@ impl Known {
 }
 
 #[expect(clippy::too_many_arguments, reason = "one message, told with all that it needs")]
-fn missing(reader: &mut Reader<'_>, flow: &Flow, step: &Step, product: &Product, field: &str, n: usize, station: &str, known: &Known) {
+fn missing(
+    reader: &mut Reader<'_>,
+    flow: &Flow,
+    step: &Step,
+    product: &Product,
+    field: &str,
+    n: usize,
+    station: &str,
+    known: &Known,
+) {
     let span = reader.span_of(&format!("steps.{}.makes.{n}", step.name));
     let at = format!("products.{}.path_at.{station}", product.name);
     let pattern = reader.spot(&at).or_else(|| reader.spot(&format!("products.{}.path", product.name))).cloned();
-    let message = format!("the path of `{}` needs `{field}`, which the keys of `{}` do not have", product.name, step.name);
+    let message =
+        format!("the path of `{}` needs `{field}`, which the keys of `{}` do not have", product.name, step.name);
     let mut problem = if step.per.is_some() && known.perhaps.contains(field) {
-        Problem::warning("may-differ", span, format!("the path of `{}` needs `{field}`, in which the files of one key may differ", product.name))
-            .label(format!("which `{field}`?"))
-            .help(format!("add it to the key: per = [\"{field}\", …]; as it stands, keys whose files differ in it fail"))
+        Problem::warning(
+            "may-differ",
+            span,
+            format!("the path of `{}` needs `{field}`, in which the files of one key may differ", product.name),
+        )
+        .label(format!("which `{field}`?"))
+        .help(format!("add it to the key: per = [\"{field}\", …]; as it stands, keys whose files differ in it fail"))
     } else {
-        let lacking: Vec<&str> = super::driving(flow, step).into_iter().filter(|driving| !super::fields_of(driving).contains(field)).map(|product| product.name.as_str()).collect();
+        let lacking: Vec<&str> = super::driving(flow, step)
+            .into_iter()
+            .filter(|driving| !super::fields_of(driving).contains(field))
+            .map(|product| product.name.as_str())
+            .collect();
         let help = match (lacking.first(), step.per.is_some()) {
-            (None, _) => format!("give its values with each = {{ {field} = [\"…\"] }}, or say {{ product = \"{}\", many = true }} and let the verb name its files", product.name),
+            (None, _) => format!(
+                "give its values with each = {{ {field} = [\"…\"] }}, or say {{ product = \"{}\", many = true }} and let the verb name its files",
+                product.name
+            ),
             (Some(lacking), _) => format!(
                 "`{lacking}` has no `{field}`: add it to its path or to its `reads`, give values with each = {{ {field} = [\"…\"] }}, or say {{ product = \"{}\", many = true }} and let the verb name its files",
                 product.name

@@ -10,8 +10,18 @@ use crate::reader::Reader;
 
 /// Reports local stations whose folders are the same or lie in each other.
 pub(super) fn stations(reader: &mut Reader<'_>, draft: &Draft) {
-    let families: BTreeMap<&str, &str> = draft.families.iter().flat_map(|(family, members)| members.iter().map(move |member| (member.as_str(), family.as_str()))).collect();
-    let local: Vec<&Station> = draft.flow.stations.values().filter(|station| station.reach.is_none() && station.volume.is_none()).filter(|station| reader.spot(&format!("stations.{}.reach", station.name)).is_none()).collect();
+    let families: BTreeMap<&str, &str> = draft
+        .families
+        .iter()
+        .flat_map(|(family, members)| members.iter().map(move |member| (member.as_str(), family.as_str())))
+        .collect();
+    let local: Vec<&Station> = draft
+        .flow
+        .stations
+        .values()
+        .filter(|station| station.reach.is_none() && station.volume.is_none())
+        .filter(|station| reader.spot(&format!("stations.{}.reach", station.name)).is_none())
+        .collect();
     let family = |station: &Station| families.get(station.name.as_str()).copied();
     let declared = |station: &Station| family(station).map_or_else(|| station.name.clone(), str::to_owned);
     let split: Vec<Vec<&str>> = local.iter().map(|station| parts(&station.root)).collect();
@@ -78,11 +88,20 @@ pub(super) fn products(reader: &mut Reader<'_>, flow: &Flow) {
             seen.clear();
             for station in at_a.intersection(at_b) {
                 let (pattern_a, pattern_b) = (a.pattern_at(station), b.pattern_at(station));
-                if pattern_a.uses_file_name() || pattern_b.uses_file_name() || !seen.insert((pattern_a.as_str().to_owned(), pattern_b.as_str().to_owned())) {
+                if pattern_a.uses_file_name()
+                    || pattern_b.uses_file_name()
+                    || !seen.insert((pattern_a.as_str().to_owned(), pattern_b.as_str().to_owned()))
+                {
                     continue;
                 }
                 let Some(example) = pattern_a.overlap_example(pattern_b) else { continue };
-                let (later, earlier) = if reader.span_of(&format!("products.{first}")).start > reader.span_of(&format!("products.{second}")).start { (a, b) } else { (b, a) };
+                let (later, earlier) = if reader.span_of(&format!("products.{first}")).start
+                    > reader.span_of(&format!("products.{second}")).start
+                {
+                    (a, b)
+                } else {
+                    (b, a)
+                };
                 let span = reader.span_of(&format!("products.{}.path", later.name));
                 let other = reader.span_of(&format!("products.{}.path", earlier.name));
                 reader.problem(
@@ -102,7 +121,9 @@ pub(super) fn makers(reader: &mut Reader<'_>, flow: &Flow) {
     for (n, first) in steps.iter().enumerate() {
         for second in &steps[n + 1..] {
             // Conditions may exclude each other; that cannot be judged here, and a conflict of paths is seen at work.
-            if (first.condition.is_some() && second.condition.is_some()) || matches!(first.does, Verb::Send | Verb::Fetch) {
+            if (first.condition.is_some() && second.condition.is_some())
+                || matches!(first.does, Verb::Send | Verb::Fetch)
+            {
                 continue;
             }
             if let Some((station, product, other)) = same_path(flow, first, second) {
@@ -110,7 +131,11 @@ pub(super) fn makers(reader: &mut Reader<'_>, flow: &Flow) {
                     let n = step.makes.iter().position(|make| make.product == product).unwrap_or_default();
                     format!("steps.{}.makes.{n}", step.name)
                 };
-                let what = if product == other { format!("`{product}`") } else { format!("`{product}` and `{other}`, which have the same paths,") };
+                let what = if product == other {
+                    format!("`{product}`")
+                } else {
+                    format!("`{product}` and `{other}`, which have the same paths,")
+                };
                 let span = reader.span_of(&place(second, other));
                 let earlier = reader.span_of(&place(first, product));
                 reader.problem(
@@ -129,7 +154,9 @@ fn same_path<'a>(flow: &Flow, first: &'a Step, second: &'a Step) -> Option<(&'a 
     for station in places(first).iter().filter(|station| places(second).contains(station)) {
         for make in &first.makes {
             for other in &second.makes {
-                let (Some(a), Some(b)) = (flow.products.get(&make.product), flow.products.get(&other.product)) else { continue };
+                let (Some(a), Some(b)) = (flow.products.get(&make.product), flow.products.get(&other.product)) else {
+                    continue;
+                };
                 if make.product == other.product || a.pattern_at(station).as_str() == b.pattern_at(station).as_str() {
                     return Some((station, &make.product, &other.product));
                 }

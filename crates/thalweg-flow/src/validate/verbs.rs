@@ -25,19 +25,30 @@ pub(super) fn check(reader: &mut Reader<'_>, draft: &Draft, step: &Step) {
         Verb::Link => "link",
         Verb::Builtin(_) | Verb::Run(_) => "",
     };
-    let given = |reader: &Reader<'_>, key: &str| reader.spot(&format!("{place}.{key}")).is_some() || reader.spot(&format!("{place}.{key}.0")).is_some();
+    let given = |reader: &Reader<'_>, key: &str| {
+        reader.spot(&format!("{place}.{key}")).is_some() || reader.spot(&format!("{place}.{key}.0")).is_some()
+    };
     let missing = |reader: &mut Reader<'_>, key: &str, message: String, help: &str| {
-        let misspelt = reader.problems.iter().any(|problem| problem.code == "unknown-key" && problem.help == Some(format!("did you mean `{key}`?")));
+        let misspelt = reader
+            .problems
+            .iter()
+            .any(|problem| problem.code == "unknown-key" && problem.help == Some(format!("did you mean `{key}`?")));
         if !given(reader, key) && !misspelt {
             let span = reader.span_of(&format!("{place}.does"));
-            reader.problem(Problem::error("missing-key", span, message).label(format!("`{key}` is missing")).help(help.to_owned()));
+            reader.problem(
+                Problem::error("missing-key", span, message).label(format!("`{key}` is missing")).help(help.to_owned()),
+            );
         }
     };
     let useless = |reader: &mut Reader<'_>, key: &str, help: &str| {
         if given(reader, key) {
             let span = reader.span_of(&format!("{place}.{key}"));
             let who = if verb.is_empty() { "a command" } else { verb };
-            reader.problem(Problem::error("contradiction", span, format!("`{key}` means nothing with {who}")).label("cannot be used").help(help.to_owned()));
+            reader.problem(
+                Problem::error("contradiction", span, format!("`{key}` means nothing with {who}"))
+                    .label("cannot be used")
+                    .help(help.to_owned()),
+            );
         }
     };
     match verb {
@@ -52,9 +63,16 @@ pub(super) fn check(reader: &mut Reader<'_>, draft: &Draft, step: &Step) {
             useless(reader, "to", "a fetch brings files to `at`; to bring them elsewhere use send");
         }
         "copy" | "move" | "link" if !given(reader, "to") => {
-            missing(reader, "makes", format!("`{verb}` needs a product to make"), "add makes = \"PRODUCT\" (the same content under another path), or to = \"STATION\"");
+            missing(
+                reader,
+                "makes",
+                format!("`{verb}` needs a product to make"),
+                "add makes = \"PRODUCT\" (the same content under another path), or to = \"STATION\"",
+            );
         }
-        "" => useless(reader, "to", "its outputs stay at `at`; a further step with does = \"send\" brings them elsewhere"),
+        "" => {
+            useless(reader, "to", "its outputs stay at `at`; a further step with does = \"send\" brings them elsewhere")
+        }
         _ => {}
     }
     if !verb.is_empty() {
@@ -74,17 +92,34 @@ pub(super) fn check(reader: &mut Reader<'_>, draft: &Draft, step: &Step) {
     if step.takes.is_empty() && !given(reader, "takes") && verb.is_empty() && matches!(step.when, When::Arrives) {
         let span = reader.span_of(&format!("{place}.at"));
         reader.problem(
-            Problem::error("never-starts", reader.spot(&place).map_or(span, |text| text.span.clone()), format!("nothing starts `{}`", step.name))
-                .label("takes no files and has no timer")
-                .help("add takes = \"PRODUCT\", or when = { every = \"1h\" }; its keys are then the moments of the timer"),
+            Problem::error(
+                "never-starts",
+                reader.spot(&place).map_or(span, |text| text.span.clone()),
+                format!("nothing starts `{}`", step.name),
+            )
+            .label("takes no files and has no timer")
+            .help("add takes = \"PRODUCT\", or when = { every = \"1h\" }; its keys are then the moments of the timer"),
         );
     }
     for (n, role) in step.on_bad.along.iter().enumerate() {
         if !step.with.contains_key(role) && !step.takes.contains(role) {
             let known: Vec<&str> = step.with.keys().map(String::as_str).collect();
-            let help = nearest(role, &known).map_or_else(|| if known.is_empty() { "the step has no `with`".to_owned() } else { format!("roles: {}", listed(&known)) }, |near| format!("did you mean `{near}`?"));
+            let help = nearest(role, &known).map_or_else(
+                || {
+                    if known.is_empty() {
+                        "the step has no `with`".to_owned()
+                    } else {
+                        format!("roles: {}", listed(&known))
+                    }
+                },
+                |near| format!("did you mean `{near}`?"),
+            );
             let span = reader.span_of(&format!("{place}.on_bad.along.{n}"));
-            reader.problem(Problem::error("unknown-role", span, format!("there is no role `{role}`")).label("unknown role").help(help));
+            reader.problem(
+                Problem::error("unknown-role", span, format!("there is no role `{role}`"))
+                    .label("unknown role")
+                    .help(help),
+            );
         }
     }
     if let Verb::Builtin(line) | Verb::Run(line) = &step.does {
@@ -100,10 +135,22 @@ fn same_station(reader: &mut Reader<'_>, step: &Step, place: &str) {
     };
     // The members of a family share one text, so the place is that of the whole key.
     let Some(own) = others.iter().find(|station| step.at.contains(station)) else { return };
-    let span = (0..).map_while(|n| reader.spot(&format!("{place}.{key}.{n}"))).find(|text| text.value == **own).map_or_else(|| reader.span_of(&format!("{place}.{key}")), |text| text.span.clone());
+    let span = (0..)
+        .map_while(|n| reader.spot(&format!("{place}.{key}.{n}")))
+        .find(|text| text.value == **own)
+        .map_or_else(|| reader.span_of(&format!("{place}.{key}")), |text| text.span.clone());
     let at = reader.span_of(&format!("{place}.at"));
-    let help = if key == "to" { "name another station; a copy under another path of the same station is does = \"copy\" with makes = \"PRODUCT\"" } else { "name another station" };
-    reader.problem(Problem::error("same-station", span, format!("`{own}` {what}")).label("the station itself").also(at, "the step runs here").help(help));
+    let help = if key == "to" {
+        "name another station; a copy under another path of the same station is does = \"copy\" with makes = \"PRODUCT\""
+    } else {
+        "name another station"
+    };
+    reader.problem(
+        Problem::error("same-station", span, format!("`{own}` {what}"))
+            .label("the station itself")
+            .also(at, "the step runs here")
+            .help(help),
+    );
 }
 
 fn read_only(reader: &mut Reader<'_>, flow: &Flow, step: &Step, place: &str) {
@@ -118,12 +165,20 @@ fn read_only(reader: &mut Reader<'_>, flow: &Flow, step: &Step, place: &str) {
     if let Some(station) = written.iter().find(|station| is(station)) {
         let key = if step.to.is_empty() { "at" } else { "to" };
         let span = reader.span_of(&format!("{place}.{key}"));
-        reader.problem(Problem::error("read-only", span, format!("nothing is written at `{station}`")).label("this station is read_only").help("run the step at another station (from = \"…\" says where its inputs are), or remove read_only"));
+        reader.problem(
+            Problem::error("read-only", span, format!("nothing is written at `{station}`"))
+                .label("this station is read_only")
+                .help("run the step at another station (from = \"…\" says where its inputs are), or remove read_only"),
+        );
     } else if matches!(step.does, Verb::Move)
         && let Some(station) = step.at.iter().find(|station| is(station))
     {
         let span = reader.span_of(&format!("{place}.at"));
-        reader.problem(Problem::error("read-only", span, format!("nothing is moved away from `{station}`")).label("this station is read_only").help("use copy instead of move"));
+        reader.problem(
+            Problem::error("read-only", span, format!("nothing is moved away from `{station}`"))
+                .label("this station is read_only")
+                .help("use copy instead of move"),
+        );
     }
 }
 
@@ -155,23 +210,50 @@ fn placeholder(reader: &mut Reader<'_>, flow: &Flow, step: &Step, what: &Placeho
         Placeholder::In | Placeholder::InNamed(_) if !whole => {}
         Placeholder::Out | Placeholder::OutNamed(_) | Placeholder::InNew | Placeholder::OutPrevious if !read => {}
         Placeholder::In if step.takes.is_empty() => {
-            report(reader, "in", "the step takes nothing".to_owned(), "add takes = \"PRODUCT\", or name a role: {in.ROLE}".to_owned());
+            report(
+                reader,
+                "in",
+                "the step takes nothing".to_owned(),
+                "add takes = \"PRODUCT\", or name a role: {in.ROLE}".to_owned(),
+            );
         }
         Placeholder::Out if step.makes.is_empty() => {
-            report(reader, "out", "the step makes nothing".to_owned(), "add makes = \"PRODUCT\", or remove {out}".to_owned());
+            report(
+                reader,
+                "out",
+                "the step makes nothing".to_owned(),
+                "add makes = \"PRODUCT\", or remove {out}".to_owned(),
+            );
         }
         Placeholder::InNew | Placeholder::OutPrevious if !updates => {
             let written = if *what == Placeholder::InNew { "in.new" } else { "out.previous" };
-            report(reader, written, format!("{{{written}}} belongs to an output that is built up"), "write makes = { product = \"…\", update = true }, or use {in}".to_owned());
+            report(
+                reader,
+                written,
+                format!("{{{written}}} belongs to an output that is built up"),
+                "write makes = { product = \"…\", update = true }, or use {in}".to_owned(),
+            );
         }
         Placeholder::InNamed(name) if !step.with.contains_key(name) && !step.takes.contains(name) => {
             let known: Vec<&str> = step.takes.iter().chain(step.with.keys()).map(String::as_str).collect();
-            let help = nearest(name, &known).map_or_else(|| format!("inputs of this step: {}", listed(&known)), |near| format!("did you mean {{in.{near}}}?"));
+            let help = nearest(name, &known).map_or_else(
+                || format!("inputs of this step: {}", listed(&known)),
+                |near| format!("did you mean {{in.{near}}}?"),
+            );
             report(reader, &format!("in.{name}"), format!("the step has no input `{name}`"), help);
         }
         Placeholder::OutNamed(name) if !step.makes.iter().any(|make| make.product == *name) => {
             let known: Vec<&str> = step.makes.iter().map(|make| make.product.as_str()).collect();
-            let help = nearest(name, &known).map_or_else(|| if known.is_empty() { "the step makes nothing".to_owned() } else { format!("it makes {}", listed(&known)) }, |near| format!("did you mean {{out.{near}}}?"));
+            let help = nearest(name, &known).map_or_else(
+                || {
+                    if known.is_empty() {
+                        "the step makes nothing".to_owned()
+                    } else {
+                        format!("it makes {}", listed(&known))
+                    }
+                },
+                |near| format!("did you mean {{out.{near}}}?"),
+            );
             report(reader, &format!("out.{name}"), format!("the step does not make `{name}`"), help);
         }
         Placeholder::Field(text) => field(reader, flow, step, text, argument),
@@ -200,9 +282,16 @@ fn field(reader: &mut Reader<'_>, flow: &Flow, step: &Step, text: &str, argument
     choices.extend(["in", "out", "key.start", "key.end"]);
     let help = match nearest(&wrong, &choices) {
         Some(near) => format!("did you mean {{{near}}}?"),
-        None => format!("fields of this step's keys: {}; besides {{in}}, {{out}}, {{key.start}}, {{key.end}}, {{$PARAMETER}}; a brace itself is written `{{{{`", listed(&names)),
+        None => format!(
+            "fields of this step's keys: {}; besides {{in}}, {{out}}, {{key.start}}, {{key.end}}, {{$PARAMETER}}; a brace itself is written `{{{{`",
+            listed(&names)
+        ),
     };
-    reader.problem(Problem::error("unknown-field", span, format!("`{}` has no field `{wrong}`", step.name)).label("cannot be filled").help(help));
+    reader.problem(
+        Problem::error("unknown-field", span, format!("`{}` has no field `{wrong}`", step.name))
+            .label("cannot be filled")
+            .help(help),
+    );
 }
 
 /// Returns the place of a placeholder in the verb line or in the element of the command.

@@ -5,7 +5,11 @@ use thalweg_flow::{Settings, Source, parse};
 use crate::flows::surroundings;
 
 fn settings() -> Settings {
-    Settings { known_verbs: ["superdarn to-dmap", "dmap check"].map(str::to_owned).to_vec(), known_formats: vec!["borealis".to_owned(), "dmap".to_owned()], ..Settings::default() }
+    Settings {
+        known_verbs: ["superdarn to-dmap", "dmap check"].map(str::to_owned).to_vec(),
+        known_formats: vec!["borealis".to_owned(), "dmap".to_owned()],
+        ..Settings::default()
+    }
 }
 
 #[rstest::rstest]
@@ -14,7 +18,12 @@ fn messages_name_the_place_and_the_remedy(#[files("tests/broken/*.toml")] path: 
     let source = Source::new(&name, std::fs::read_to_string(&path).unwrap());
     let (problems, rendered) = match parse(&source, &settings(), &surroundings()) {
         Ok(parsed) => {
-            let rendered = parsed.warnings.iter().map(|problem| problem.render(&source, false, 100)).collect::<Vec<_>>().join("\n");
+            let rendered = parsed
+                .warnings
+                .iter()
+                .map(|problem| problem.render(&source, false, 100))
+                .collect::<Vec<_>>()
+                .join("\n");
             (parsed.warnings, rendered)
         }
         Err(found) => {

@@ -11,7 +11,8 @@ pub(crate) fn surroundings() -> InMemory {
 }
 
 pub(crate) fn text_of(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flows").join(name)).expect("a flow of the tests")
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flows").join(name))
+        .expect("a flow of the tests")
 }
 
 pub(crate) fn parse_text(name: &str, text: &str) -> Parsed {

@@ -5,13 +5,18 @@ use thalweg_flow::{Settings, Source, parse};
 
 use crate::flows::{surroundings, text_of};
 
-const FLOWS: [&str; 7] = ["copy.toml", "small.toml", "superdarn.toml", "isfs.toml", "ligo.toml", "stix.toml", "coordinator.toml"];
+const FLOWS: [&str; 7] =
+    ["copy.toml", "small.toml", "superdarn.toml", "isfs.toml", "ligo.toml", "stix.toml", "coordinator.toml"];
 
 /// One change of a text: where, what is removed, what is put there.
 fn change() -> impl Strategy<Value = (prop::sample::Index, usize, String)> {
     let pieces = prop_oneof![
         Just(String::new()),
-        prop::sample::select(vec!["{", "}", "\"", "'", "[", "]", "=", "$", "\n", ".", "..", "%", "é", "{{", "\"\"\"", "0", "-1", "{in.", "{x:", "not ", "in "]).prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "{", "}", "\"", "'", "[", "]", "=", "$", "\n", ".", "..", "%", "é", "{{", "\"\"\"", "0", "-1", "{in.",
+            "{x:", "not ", "in "
+        ])
+        .prop_map(str::to_owned),
         "\\PC{1,6}",
     ];
     (any::<prop::sample::Index>(), 0_usize..12, pieces)

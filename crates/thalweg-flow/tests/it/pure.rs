@@ -31,7 +31,9 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
             let path = entry.path();
             if path.is_dir() {
                 open.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs") && path.file_name().is_some_and(|name| name != "tests.rs") {
+            } else if path.extension().is_some_and(|end| end == "rs")
+                && path.file_name().is_some_and(|name| name != "tests.rs")
+            {
                 found.push(path);
             }
         }
@@ -62,7 +64,9 @@ fn code(text: &str) -> Vec<(usize, String)> {
         while !rest.is_empty() {
             if depth > 0 {
                 match (rest.find("*/"), rest.find("/*")) {
-                    (Some(end), start) if start.is_none_or(|start| end < start) => (depth, rest) = (depth - 1, &rest[end + 2..]),
+                    (Some(end), start) if start.is_none_or(|start| end < start) => {
+                        (depth, rest) = (depth - 1, &rest[end + 2..])
+                    }
                     (_, Some(start)) => (depth, rest) = (depth + 1, &rest[start + 2..]),
                     _ => break,
                 }

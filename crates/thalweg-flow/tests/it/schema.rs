@@ -18,7 +18,9 @@ fn as_json(text: &str) -> Value {
             toml::Value::Boolean(flag) => json!(flag),
             toml::Value::Datetime(time) => json!(time.to_string()),
             toml::Value::Array(values) => values.iter().map(value).collect(),
-            toml::Value::Table(table) => Value::Object(table.iter().map(|(name, inner)| (name.clone(), value(inner))).collect()),
+            toml::Value::Table(table) => {
+                Value::Object(table.iter().map(|(name, inner)| (name.clone(), value(inner))).collect())
+            }
         }
     }
     value(&toml::Value::Table(text.parse::<toml::Table>().expect("TOML")))
@@ -31,10 +33,23 @@ fn the_schema_is_a_schema() {
 
 #[rstest::rstest]
 fn the_schema_accepts_the_flows(
-    #[values("copy.toml", "small.toml", "superdarn.toml", "isfs.toml", "ligo.toml", "stix.toml", "coordinator.toml", "everything.toml")] name: &str,
+    #[values(
+        "copy.toml",
+        "small.toml",
+        "superdarn.toml",
+        "isfs.toml",
+        "ligo.toml",
+        "stix.toml",
+        "coordinator.toml",
+        "everything.toml"
+    )]
+    name: &str,
 ) {
     let validator = validator();
-    let found: Vec<String> = validator.iter_errors(&as_json(&text_of(name))).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let found: Vec<String> = validator
+        .iter_errors(&as_json(&text_of(name)))
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
     assert!(found.is_empty(), "{name}: {found:#?}");
 }
 

@@ -4,7 +4,8 @@ use jiff::SignedDuration;
 use thalweg_core::Value;
 use thalweg_core::units::{CountRate, Rate, Threshold};
 use thalweg_flow::{
-    Argument, CommandLine, Compare, Complete, Flow, InMemory, Late, Match, Piece, Placeholder, Ready, Settings, Source, SpanRule, Verb, Wait, When, WithWhat, parse,
+    Argument, CommandLine, Compare, Complete, Flow, InMemory, Late, Match, Piece, Placeholder, Ready, Settings, Source,
+    SpanRule, Verb, Wait, When, WithWhat, parse,
 };
 
 use crate::flows::{parse_text, surroundings, text_of};
@@ -15,7 +16,9 @@ fn flow(name: &str) -> Flow {
 
 /// Returns the copy flow with further lines in its product or its step.
 fn with(product: &str, step: &str) -> String {
-    text_of("copy.toml").replace("ready = \"closed\"", product).replace("does = \"send\"", if step.is_empty() { "does = \"send\"" } else { step })
+    text_of("copy.toml")
+        .replace("ready = \"closed\"", product)
+        .replace("does = \"send\"", if step.is_empty() { "does = \"send\"" } else { step })
 }
 
 fn text(text: &str) -> Argument {
@@ -27,7 +30,15 @@ fn hole(what: Placeholder) -> Argument {
 }
 
 fn line(does: &str) -> CommandLine {
-    let flow = parse_text("copy.toml", &with("", &format!("makes = \"other\"\ndoes = {does}\nwith.dmt = {{ product = \"other\", match = \"newest\" }}")).replace("to = \"archive\"", "[products.other]\npath = \"{name}.out\"")).flow;
+    let flow = parse_text(
+        "copy.toml",
+        &with(
+            "",
+            &format!("makes = \"other\"\ndoes = {does}\nwith.dmt = {{ product = \"other\", match = \"newest\" }}"),
+        )
+        .replace("to = \"archive\"", "[products.other]\npath = \"{name}.out\""),
+    )
+    .flow;
     match &flow.steps["copy"].does {
         Verb::Builtin(line) | Verb::Run(line) => line.clone(),
         other => panic!("{other:?}"),
@@ -40,7 +51,10 @@ fn the_copy_flow_says_what_it_means() {
     let step = &flow.steps["copy"];
     assert_eq!(flow.name, "copy");
     assert!(matches!(step.does, Verb::Send));
-    assert_eq!((step.at.as_slice(), step.takes.as_slice(), step.to.as_slice()), (["inbox".to_owned()].as_slice(), ["note".to_owned()].as_slice(), ["archive".to_owned()].as_slice()));
+    assert_eq!(
+        (step.at.as_slice(), step.takes.as_slice(), step.to.as_slice()),
+        (["inbox".to_owned()].as_slice(), ["note".to_owned()].as_slice(), ["archive".to_owned()].as_slice())
+    );
     assert!(matches!(step.when, When::Arrives));
     assert_eq!((step.batch, step.version), (1, 1));
     assert_eq!(step.timeout, SignedDuration::from_hours(6));
@@ -68,7 +82,10 @@ fn the_small_flow_says_what_it_means() {
     assert_eq!(product.ready.not_newest, Some(vec!["site".to_owned()]));
     let dmap = &flow.steps["dmap"];
     let Verb::Builtin(line) = &dmap.does else { panic!("{:?}", dmap.does) };
-    assert_eq!(line.args, [text("superdarn"), text("to-dmap"), hole(Placeholder::In), text("-o"), hole(Placeholder::Out)]);
+    assert_eq!(
+        line.args,
+        [text("superdarn"), text("to-dmap"), hole(Placeholder::In), text("-o"), hole(Placeholder::Out)]
+    );
     assert_eq!(dmap.retry.wait, (SignedDuration::from_secs(30), SignedDuration::from_mins(10)));
     let keep = &flow.keeps["radar-disk"];
     assert_eq!(keep.delete.when_free_below, Some(Threshold::Percent(20.0)));
@@ -91,11 +108,16 @@ fn a_family_stands_as_its_members() {
     assert_eq!(flow.steps["pull"].from, members);
     assert_eq!(flow.keeps["loggers"].at, members);
     let merge = &flow.steps["merge"];
-    let Complete::Each { each, covered_past_end: true, or_after: Some(after) } = &merge.complete else { panic!("{:?}", merge.complete) };
+    let Complete::Each { each, covered_past_end: true, or_after: Some(after) } = &merge.complete else {
+        panic!("{:?}", merge.complete)
+    };
     assert_eq!(each["dsm"].len(), 3);
     assert_eq!(*after, SignedDuration::from_hours(24));
     let Verb::Builtin(line) = &merge.does else { panic!("{:?}", merge.does) };
-    assert!(line.args.contains(&Argument::Flagged { flag: "-i".to_owned(), what: Placeholder::InNamed("network".to_owned()) }));
+    assert!(
+        line.args
+            .contains(&Argument::Flagged { flag: "-i".to_owned(), what: Placeholder::InNamed("network".to_owned()) })
+    );
     assert!(line.args.contains(&hole(Placeholder::KeyStart)));
     assert!(matches!(&flow.steps["pull"].when, When::Every { retry: Some(_), .. }));
 }
@@ -116,8 +138,14 @@ fn looked_up_inputs_have_their_defaults() {
     assert_eq!((with["channels"].wait, with["channels"].late), (Wait::Forever, Late::Ignore));
     assert_eq!(flow.steps["pull"].parallel, Some(4));
     assert_eq!(flow.stations["radar"].root, "/data/radar");
-    assert_eq!(flow.stations["campus"].link.hours, [(0, 360, None), (360, 480, Some(Rate::BytesPerSecond(2_000_000))), (1320, 1440, None)]);
-    assert_eq!(flow.stations["campus"].link.connections, Some(CountRate { count: 40, per: SignedDuration::from_mins(1) }));
+    assert_eq!(
+        flow.stations["campus"].link.hours,
+        [(0, 360, None), (360, 480, Some(Rate::BytesPerSecond(2_000_000))), (1320, 1440, None)]
+    );
+    assert_eq!(
+        flow.stations["campus"].link.connections,
+        Some(CountRate { count: 40, per: SignedDuration::from_mins(1) })
+    );
     assert_eq!(flow.products["raw"].compare, Compare::Data);
     assert_eq!(flow.notify["mail"].settings["password"], "file:secrets/mail");
 }
@@ -136,7 +164,11 @@ fn ready_rules(#[case] written: &str, #[case] expected: Ready) {
 
 #[test]
 fn verb_lines_are_cut_at_blanks_outside_braces_and_quotes() {
-    let line = line("\"gwf copy {-i in.dmt}  -t @{in} 'two words' {date(time, \\\"%Y %m\\\")}x{out} '{in}'\"".replace("{date(time, \\\"%Y %m\\\")}x", "{name}x").as_str());
+    let line = line(
+        "\"gwf copy {-i in.dmt}  -t @{in} 'two words' {date(time, \\\"%Y %m\\\")}x{out} '{in}'\""
+            .replace("{date(time, \\\"%Y %m\\\")}x", "{name}x")
+            .as_str(),
+    );
     assert_eq!(
         line.args,
         [
@@ -146,7 +178,11 @@ fn verb_lines_are_cut_at_blanks_outside_braces_and_quotes() {
             text("-t"),
             Argument::Pieces(vec![Piece::Text("@".to_owned()), Piece::Hole(Placeholder::In)]),
             text("two words"),
-            Argument::Pieces(vec![Piece::Hole(Placeholder::Field("name".to_owned())), Piece::Text("x".to_owned()), Piece::Hole(Placeholder::Out)]),
+            Argument::Pieces(vec![
+                Piece::Hole(Placeholder::Field("name".to_owned())),
+                Piece::Text("x".to_owned()),
+                Piece::Hole(Placeholder::Out)
+            ]),
             text("{in}"),
         ]
     );
@@ -168,7 +204,10 @@ fn a_copy_to_another_station_is_the_same_product_there() {
 
 #[test]
 fn parameters_are_overridden_from_outside() {
-    let text = format!("[params]\nroot = \"in\"\nlist = [1, 2]\ncount = 3\nhosts = {{ file = \"absent\" }}\n{}", text_of("copy.toml").replace("flow = \"copy\"", "").replace("root = \"in\"", "root = \"$root\""));
+    let text = format!(
+        "[params]\nroot = \"in\"\nlist = [1, 2]\ncount = 3\nhosts = {{ file = \"absent\" }}\n{}",
+        text_of("copy.toml").replace("flow = \"copy\"", "").replace("root = \"in\"", "root = \"$root\"")
+    );
     let source = Source::new("copy.toml", text);
     let mut around = InMemory::default();
     around.environment.insert("THALWEG_PARAM_ROOT".to_owned(), "from-environment".to_owned());
@@ -205,7 +244,8 @@ fn a_list_of_numbers_is_not_set_to_texts() {
     let text = format!("[params]\nlist = [1, 2]\n{}", text_of("copy.toml").replace("flow = \"copy\"", ""));
     let mut settings = Settings::default();
     settings.set.insert("list".to_owned(), "1,two".to_owned());
-    let rendered = parse(&Source::new("copy.toml", text), &settings, &InMemory::default()).unwrap_err().render(false, 100);
+    let rendered =
+        parse(&Source::new("copy.toml", text), &settings, &InMemory::default()).unwrap_err().render(false, 100);
     assert!(rendered.contains("is not a list of whole numbers"), "{rendered}");
 }
 
@@ -254,11 +294,23 @@ fn a_file_name_at_another_station_gives_the_fields_of_the_path() {
 #[test]
 fn what_nothing_carries_out_yet_is_noted_and_a_comparison_without_format_warned_of() {
     let known = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let settings = Settings { known_verbs: known(&["superdarn to-dmap"]), known_formats: known(&["borealis", "dmap"]), ..Settings::default() };
+    let settings = Settings {
+        known_verbs: known(&["superdarn to-dmap"]),
+        known_formats: known(&["borealis", "dmap"]),
+        ..Settings::default()
+    };
     let parsed = parse(&Source::new("named.toml", NAMED), &settings, &InMemory::default()).unwrap();
-    let notes: Vec<(&str, &str)> = parsed.flow.notes.iter().map(|note| (note.place.as_str(), note.message.as_str())).collect();
-    assert!(notes.iter().any(|(place, message)| *place == "steps.plot" && message.contains("superdarn plot-iq")), "{notes:?}");
-    assert!(notes.iter().any(|(place, message)| *place == "products.raw" && message.starts_with("nothing reads the format nidas yet: `compare`")), "{notes:?}");
+    let notes: Vec<(&str, &str)> =
+        parsed.flow.notes.iter().map(|note| (note.place.as_str(), note.message.as_str())).collect();
+    assert!(
+        notes.iter().any(|(place, message)| *place == "steps.plot" && message.contains("superdarn plot-iq")),
+        "{notes:?}"
+    );
+    assert!(
+        notes.iter().any(|(place, message)| *place == "products.raw"
+            && message.starts_with("nothing reads the format nidas yet: `compare`")),
+        "{notes:?}"
+    );
     // A format that nothing asks for is a label.
     assert!(!notes.iter().any(|(place, _)| *place == "products.plain"), "{notes:?}");
     assert!(parsed.warnings.iter().any(|problem| problem.code == "missing-format"), "{:?}", parsed.warnings);

@@ -314,8 +314,7 @@ impl RawacfFile {
                 rows.columns.push(Column { name, dataset, start: 0, bytes: Vec::new() });
             }
         }
-        let mut extra: Vec<String> =
-            attributes.into_keys().chain(members.into_keys().map(str::to_owned)).collect();
+        let mut extra: Vec<String> = attributes.into_keys().chain(members.into_keys().map(str::to_owned)).collect();
         extra.sort();
         problems.extend(extra.into_iter().map(|field| FieldProblem::Extra { field }));
         rows.count = lengths.iter().find(|(name, _)| *name == "num_sequences").map_or(1, |(_, length)| *length);

@@ -235,7 +235,8 @@ fn file_level(options: &SynthOptions, table: &[[u32; 2]]) -> Vec<Entry> {
     let antennas = numbers(20);
     let antennas: Vec<i64> = antennas.iter().map(|n| i64::from(*n)).collect();
     let (main, intf) = antennas.split_at(16);
-    let locations: Vec<f64> = (0..20).flat_map(|n| [f64::from(n % 16) * 15.24, f64::from(n / 16) * -100.0, 0.0]).collect();
+    let locations: Vec<f64> =
+        (0..20).flat_map(|n| [f64::from(n % 16) * 15.24, f64::from(n / 16) * -100.0, 0.0]).collect();
     let differences: Vec<u32> = table.iter().map(|[one, other]| other - one).collect();
     let blanked = blanked();
     vec![

@@ -278,7 +278,9 @@ pub enum FieldFault {
         format: &'static str,
     },
     /// Vectors that belong together have different shapes.
-    #[error("vectors {first:?} of shape {first_shape:?} and {second:?} of shape {second_shape:?} must have equal shapes")]
+    #[error(
+        "vectors {first:?} of shape {first_shape:?} and {second:?} of shape {second_shape:?} must have equal shapes"
+    )]
     Shapes {
         /// One of them.
         first: String,

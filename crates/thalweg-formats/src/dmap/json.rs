@@ -100,9 +100,7 @@ pub fn dump(source: impl Read, out: &mut dyn Write) -> Result<u64, Error> {
         let offset = reader.offset();
         let Some(raw) = reader.next_raw()? else { return Ok(count) };
         let record = raw.parse(TextMode::Replace)?;
-        write_json(&record, out)
-            .and_then(|()| out.write_all(b"\n"))
-            .map_err(|source| Error::Io { offset, source })?;
+        write_json(&record, out).and_then(|()| out.write_all(b"\n")).map_err(|source| Error::Io { offset, source })?;
         count += 1;
     }
 }

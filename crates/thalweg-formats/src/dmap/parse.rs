@@ -175,7 +175,8 @@ impl<'a> Fields<'a> {
             return Err(counts());
         }
         let scalars = usize::try_from(scalars).map_err(|_| counts())?;
-        let total = usize::try_from(vectors).ok().and_then(|vectors| scalars.checked_add(vectors)).ok_or_else(counts)?;
+        let total =
+            usize::try_from(vectors).ok().and_then(|vectors| scalars.checked_add(vectors)).ok_or_else(counts)?;
         if total > record.len() {
             return Err(counts());
         }

@@ -106,9 +106,9 @@ impl<R: Read> Reader<R> {
             let result = match &mut self.source {
                 Source::Plain(inner) => read_some(inner, &mut self.window[before..])
                     .map_err(|source| Error::Io { offset: self.pulled, source }),
-                Source::Bzip2(inner) => inner
-                    .read(&mut self.window[before..])
-                    .map_err(|source| bzip2_error(self.pulled, source)),
+                Source::Bzip2(inner) => {
+                    inner.read(&mut self.window[before..]).map_err(|source| bzip2_error(self.pulled, source))
+                }
             };
             let count = *result.as_ref().unwrap_or(&0);
             self.window.truncate(before + count);
@@ -220,7 +220,8 @@ impl<R: Read> Reader<R> {
     fn plausible(&mut self) -> Result<bool, Error> {
         self.ensure(17)?;
         let header = &self.window[self.start..];
-        let int = |at: usize| header.get(at..).and_then(|rest| rest.first_chunk()).map(|chunk| i32::from_le_bytes(*chunk));
+        let int =
+            |at: usize| header.get(at..).and_then(|rest| rest.first_chunk()).map(|chunk| i32::from_le_bytes(*chunk));
         let (Some(code), Some(size), Some(scalars), Some(vectors)) = (int(0), int(4), int(8), int(12)) else {
             return Ok(false);
         };

@@ -104,7 +104,11 @@ impl Reader {
 
     /// Returns receipts in order of their numbers, after one: to pass them on.
     pub fn receipts_after(&self, after: ReceiptId, limit: u32) -> Result<Vec<ReceiptRow>, Error> {
-        self.db.all(&format!("SELECT {RECEIPT} FROM receipts r WHERE r.id > ?1 ORDER BY r.id LIMIT ?2"), (after, limit), receipt)
+        self.db.all(
+            &format!("SELECT {RECEIPT} FROM receipts r WHERE r.id > ?1 ORDER BY r.id LIMIT ?2"),
+            (after, limit),
+            receipt,
+        )
     }
 
     /// Returns what was put aside as bad, newest first.

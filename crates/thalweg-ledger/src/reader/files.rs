@@ -91,8 +91,9 @@ impl Reader {
             Some(station) => vec![self.station_id(station)?],
             None => self.db.all("SELECT id FROM stations ORDER BY id", [], |row| row.get())?,
         };
-        let sql =
-            format!("SELECT {FILE} FROM files f WHERE f.station = ?1 AND f.product = ?2 AND f.fields_key = ?3 ORDER BY f.id");
+        let sql = format!(
+            "SELECT {FILE} FROM files f WHERE f.station = ?1 AND f.product = ?2 AND f.fields_key = ?3 ORDER BY f.id"
+        );
         for station in stations {
             found.extend(self.db.all(&sql, (station, product, fields_key), file)?);
         }
@@ -254,8 +255,7 @@ impl Reader {
     fn page_by_start(&self, filter: &FileFilter, after: Option<&FileRow>, limit: u32) -> Result<Vec<FileRow>, Error> {
         let cursor = after.map(|row| (row.start.map_or(i64::MIN, us), row.id));
         if filter.from.is_some() || filter.to.is_some() {
-            let range =
-                TimeRange::new(filter.from.unwrap_or(Timestamp::MIN), filter.to.unwrap_or(Timestamp::MAX));
+            let range = TimeRange::new(filter.from.unwrap_or(Timestamp::MIN), filter.to.unwrap_or(Timestamp::MAX));
             return self.in_range(filter, range, true, cursor, limit);
         }
         let mut found = Vec::new();
@@ -283,15 +283,15 @@ impl Reader {
         let mut conditions = self.conditions(filter)?;
         // Without a product no index holds times; the bounds only sift.
         if filter.from.is_some() || filter.to.is_some() {
-            let range =
-                TimeRange::new(filter.from.unwrap_or(Timestamp::MIN), filter.to.unwrap_or(Timestamp::MAX));
+            let range = TimeRange::new(filter.from.unwrap_or(Timestamp::MIN), filter.to.unwrap_or(Timestamp::MAX));
             let (from, to) = bounds(range);
             conditions.with("f.start_us < ?", [bind(to)]);
             conditions.with("(ifnull(f.end_us, f.start_us) > ? OR f.start_us >= ?)", [bind(from), bind(from)]);
         }
         let order = if filter.station.is_some() { "f.path" } else { "f.id" };
         if let Some(row) = after {
-            let value: Column = if filter.station.is_some() { bind(row.path.as_str().to_owned()) } else { bind(row.id.0) };
+            let value: Column =
+                if filter.station.is_some() { bind(row.path.as_str().to_owned()) } else { bind(row.id.0) };
             conditions.with(&format!("{order} > ?"), [value]);
         }
         self.listed(&conditions, order, limit)
@@ -359,7 +359,13 @@ impl Reader {
 
     /// Returns everything known at a station in order of path, read in parts: what a rescan is compared with.
     pub fn known_files(&self, station: &str) -> Result<KnownFiles<'_>, Error> {
-        Ok(KnownFiles { reader: self, station: self.station_id(station)?, last: None, part: VecDeque::new(), ended: false })
+        Ok(KnownFiles {
+            reader: self,
+            station: self.station_id(station)?,
+            last: None,
+            part: VecDeque::new(),
+            ended: false,
+        })
     }
 }
 

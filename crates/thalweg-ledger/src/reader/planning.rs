@@ -9,7 +9,8 @@ use crate::Error;
 use crate::convert::{Columns, Conditions, us};
 use crate::kinds::{KeyNext, KeyThere, RequestId, RequestState};
 use crate::rows::{
-    EventFilter, EventRow, FlagRow, HoldRow, KeyFilter, KeyRow, ListingRow, RequestRow, RoundRow, StepSummary, StepTally,
+    EventFilter, EventRow, FlagRow, HoldRow, KeyFilter, KeyRow, ListingRow, RequestRow, RoundRow, StepSummary,
+    StepTally,
 };
 
 const KEY: &str = "(SELECT name FROM steps WHERE id = k.step), k.key, (SELECT name FROM stations WHERE id = k.station), \

@@ -74,8 +74,9 @@ impl Reader {
 
     /// Returns the newest run of a key that was done.
     pub fn last_done(&self, step: &str, key: &str) -> Result<Option<RunRow>, Error> {
-        let sql =
-            format!("SELECT {RUN} FROM runs r WHERE r.step = ?1 AND r.key = ?2 AND +r.state = 3 ORDER BY r.id DESC LIMIT 1");
+        let sql = format!(
+            "SELECT {RUN} FROM runs r WHERE r.step = ?1 AND r.key = ?2 AND +r.state = 3 ORDER BY r.id DESC LIMIT 1"
+        );
         self.db.first(&sql, params![self.step_id(step)?, key], run)
     }
 

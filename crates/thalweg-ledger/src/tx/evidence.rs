@@ -138,7 +138,12 @@ impl Tx<'_> {
     }
 
     /// Records where a quarantined file was put and where its report stands, once that is done.
-    pub fn quarantine_moved(&mut self, id: QuarantineId, moved_to: &RelPath, report: Option<&RelPath>) -> Result<(), Error> {
+    pub fn quarantine_moved(
+        &mut self,
+        id: QuarantineId,
+        moved_to: &RelPath,
+        report: Option<&RelPath>,
+    ) -> Result<(), Error> {
         let changed = self.db().run(
             "UPDATE quarantine SET moved_to = ?2, report_path = ?3 WHERE id = ?1",
             (id, moved_to.as_str(), opt_path(report)),

@@ -331,7 +331,15 @@ impl Tx<'_> {
              SELECT ?1, ?2, ?3, station, path, ?4, ?5, 1, ?6 FROM files WHERE id = ?7 \
              ON CONFLICT DO UPDATE SET path = excluded.path, verified = excluded.verified, \
              verify_mode = excluded.verify_mode, present = 1, run = excluded.run",
-            params![product, settled.identity.fields_key, content, us(settled.at), settled.verify_mode, settled.run, file],
+            params![
+                product,
+                settled.identity.fields_key,
+                content,
+                us(settled.at),
+                settled.verify_mode,
+                settled.run,
+                file
+            ],
         )?;
         self.recount(&old, product, FileState::Present, old.size);
         self.index_fields(file, product, settled)?;
@@ -396,7 +404,11 @@ impl Tx<'_> {
     /// Lets a quarantined file settle again; nothing else.
     pub(super) fn release(&mut self, file: FileId, at: Timestamp) -> Result<(), Error> {
         let old = self.known(file)?;
-        if old.state == FileState::Quarantined { self.change_state(&old, FileState::Settling, None, us(at)) } else { Ok(()) }
+        if old.state == FileState::Quarantined {
+            self.change_state(&old, FileState::Settling, None, us(at))
+        } else {
+            Ok(())
+        }
     }
 
     /// Records that no writer has the file open any more.
@@ -406,7 +418,12 @@ impl Tx<'_> {
     }
 
     /// Sets the coverage of a file, e.g. when the next file of its group tells where it ends.
-    pub fn set_coverage(&mut self, file: FileId, start: Option<Timestamp>, end: Option<Timestamp>) -> Result<(), Error> {
+    pub fn set_coverage(
+        &mut self,
+        file: FileId,
+        start: Option<Timestamp>,
+        end: Option<Timestamp>,
+    ) -> Result<(), Error> {
         let old = self.known(file)?;
         let suspect: Option<Option<String>> = self.db().value("SELECT suspect FROM files WHERE id = ?1", [file])?;
         let span = Span::of(&Identity { start, end, suspect: suspect.flatten(), ..Identity::default() });

@@ -153,10 +153,17 @@ impl<'w> Tx<'w> {
     }
 
     /// Returns the number of a content, which is made if need be. Size and data digest are filled in once known.
-    fn content(&mut self, hash: &ContentHash, size: Option<i64>, data_hash: Option<&ContentHash>) -> Result<i64, Error> {
-        let known = self.db().first("SELECT id, size, data_hash FROM contents WHERE hash = ?1", [hash.0.as_slice()], |row| {
-            Ok((row.get::<i64>()?, row.get::<Option<i64>>()?, row.opt_hash()?))
-        })?;
+    fn content(
+        &mut self,
+        hash: &ContentHash,
+        size: Option<i64>,
+        data_hash: Option<&ContentHash>,
+    ) -> Result<i64, Error> {
+        let known = self.db().first(
+            "SELECT id, size, data_hash FROM contents WHERE hash = ?1",
+            [hash.0.as_slice()],
+            |row| Ok((row.get::<i64>()?, row.get::<Option<i64>>()?, row.opt_hash()?)),
+        )?;
         let data = data_hash.map(|hash| hash.0.as_slice());
         let Some((id, old_size, old_data)) = known else {
             return self.db().insert(
@@ -187,7 +194,8 @@ impl<'w> Tx<'w> {
 
     /// Sets a value of the ledger's own book-keeping.
     pub fn meta_set(&mut self, key: &str, value: &str) -> Result<(), Error> {
-        self.db().run("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))?;
+        self.db()
+            .run("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))?;
         Ok(())
     }
 }

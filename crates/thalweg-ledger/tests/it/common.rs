@@ -4,9 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use thalweg_core::{ContentHash, Fields, RelPath, Timestamp, fields_text};
-use thalweg_ledger::{
-    Error, FileId, Identity, Ledger, NewRun, Observed, Origin, Reader, RunInput, Settled, Stat, Tx,
-};
+use thalweg_ledger::{Error, FileId, Identity, Ledger, NewRun, Observed, Origin, Reader, RunInput, Settled, Stat, Tx};
 
 /// An instant `seconds` after the start of 2024.
 pub(crate) fn t(seconds: i64) -> Timestamp {

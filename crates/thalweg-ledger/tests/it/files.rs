@@ -10,7 +10,10 @@ use crate::common::*;
 fn a_file_is_seen_settled_changed_and_settled_again() {
     let place = Place::new();
     let seen = observed("site", "rawacf", "a");
-    let first = { let seen = seen.clone(); place.write(move |tx| tx.observe(&seen)) };
+    let first = {
+        let seen = seen.clone();
+        place.write(move |tx| tx.observe(&seen))
+    };
     assert_eq!((first.change, first.state), (Change::New, FileState::Settling));
     let row = place.reader().file(first.file).unwrap().unwrap();
     assert_eq!((row.state, row.version, row.content), (FileState::Settling, 1, None));
@@ -33,7 +36,10 @@ fn a_file_is_seen_settled_changed_and_settled_again() {
     let mut longer = seen;
     longer.at = t(120);
     longer.stat.size = 200;
-    let outcome = { let longer = longer.clone(); place.write(move |tx| tx.observe(&longer)) };
+    let outcome = {
+        let longer = longer.clone();
+        place.write(move |tx| tx.observe(&longer))
+    };
     assert_eq!((outcome.change, outcome.state, outcome.file), (Change::Changed, FileState::Settling, first.file));
     let row = place.reader().file(first.file).unwrap().unwrap();
     assert_eq!((row.version, row.content, row.arrived, row.first_seen), (2, None, t(120), t(0)));
@@ -42,7 +48,10 @@ fn a_file_is_seen_settled_changed_and_settled_again() {
 
     place.present(longer, 2);
     let versions = place.reader().versions(first.file).unwrap();
-    assert_eq!(versions.iter().map(|v| (v.no, v.content, v.size)).collect::<Vec<_>>(), [(1, hash(1), 100), (2, hash(2), 200)]);
+    assert_eq!(
+        versions.iter().map(|v| (v.no, v.content, v.size)).collect::<Vec<_>>(),
+        [(1, hash(1), 100), (2, hash(2), 200)]
+    );
     assert_eq!(place.reader().files_by_content(&hash(2)).unwrap().len(), 1);
     assert!(place.reader().files_by_content(&hash(1)).unwrap().is_empty());
 }
@@ -77,12 +86,7 @@ fn what_makes_another_version(#[case] stat: Stat, #[case] expected: Change) {
 #[case(FileState::Taken, Change::Reappeared, FileState::Present, true)]
 #[case(FileState::Quarantined, Change::Same, FileState::Quarantined, false)]
 #[case(FileState::Withdrawn, Change::Same, FileState::Withdrawn, false)]
-fn seen_again_after(
-    #[case] state: FileState,
-    #[case] change: Change,
-    #[case] after: FileState,
-    #[case] copy: bool,
-) {
+fn seen_again_after(#[case] state: FileState, #[case] change: Change, #[case] after: FileState, #[case] copy: bool) {
     let place = Place::new();
     let seen = observed("site", "rawacf", "a");
     let file = place.present(seen.clone(), 1);
@@ -101,7 +105,10 @@ fn seen_again_after(
 fn a_digest_of_what_was_there_before_settles_nothing() {
     let place = Place::new();
     let seen = observed("site", "rawacf", "a");
-    let file = { let seen = seen.clone(); place.write(move |tx| tx.observe(&seen)).file };
+    let file = {
+        let seen = seen.clone();
+        place.write(move |tx| tx.observe(&seen)).file
+    };
     let mut changed = seen.clone();
     changed.stat.size += 1;
     place.write(move |tx| tx.observe(&changed));
@@ -167,7 +174,9 @@ fn odd_values_come_back_as_they_went_in() {
     seen.stat = Stat { size: 1 << 62, mtime_ns: i64::MIN, ctime_ns: -1, ino: u64::MAX, dev: u64::MAX };
     seen.identity.fields.insert("f".to_owned(), Value::Float(0.1));
     seen.identity.fields.insert("n".to_owned(), Value::Float(f64::NAN));
-    seen.identity.fields.insert("l".to_owned(), Value::List(vec![Value::Int(1), Value::Float(f64::INFINITY), Value::Time(t(0))]));
+    seen.identity
+        .fields
+        .insert("l".to_owned(), Value::List(vec![Value::Int(1), Value::Float(f64::INFINITY), Value::Time(t(0))]));
     seen.identity.start = Some(thalweg_core::Timestamp::MIN);
     seen.identity.end = Some(thalweg_core::Timestamp::MAX);
     seen.identity.suspect = Some("year 9999".to_owned());

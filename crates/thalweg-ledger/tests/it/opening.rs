@@ -62,7 +62,10 @@ fn a_newer_ledger_is_refused_and_left_alone() {
 fn other_files_are_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text");
-    std::fs::File::create(&text).unwrap().write_all(&b"not a database at all, whatever its name says\n".repeat(100)).unwrap();
+    std::fs::File::create(&text)
+        .unwrap()
+        .write_all(&b"not a database at all, whatever its name says\n".repeat(100))
+        .unwrap();
     let foreign = folder.path().join("foreign.db");
     Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
     for path in [&text, &foreign] {

@@ -15,7 +15,10 @@ type Model = (bool, Option<i64>, Option<i64>, bool);
 
 fn model() -> impl Strategy<Value = Vec<Model>> {
     let length = prop_oneof![Just(None), (0..30_i64).prop_map(Some), Just(Some(400))];
-    proptest::collection::vec((any::<bool>(), proptest::option::weighted(0.9, 0..300_i64), length, prop::bool::weighted(0.1)), 0..40)
+    proptest::collection::vec(
+        (any::<bool>(), proptest::option::weighted(0.9, 0..300_i64), length, prop::bool::weighted(0.1)),
+        0..40,
+    )
 }
 
 fn station(other: bool) -> &'static str {
@@ -150,7 +153,8 @@ fn listings_without_a_product_go_by_path_or_by_number() {
     let list = |filter: FileFilter| -> Vec<String> {
         place.reader().page(&filter, 10).unwrap().iter().map(|row| row.path.as_str().to_owned()).collect()
     };
-    let filter = FileFilter { station: Some("a".to_owned()), path_prefix: Some("d/".to_owned()), ..FileFilter::default() };
+    let filter =
+        FileFilter { station: Some("a".to_owned()), path_prefix: Some("d/".to_owned()), ..FileFilter::default() };
     assert_eq!(list(filter.clone()), ["d/1", "d/2"]);
     assert_eq!(list(FileFilter { product: Some("p".to_owned()), ..filter }), ["d/2"]);
     assert_eq!(list(FileFilter::default()), ["d/2", "d/1", "e/1", "d/0"]);
@@ -161,7 +165,8 @@ fn listings_without_a_product_go_by_path_or_by_number() {
 fn no_question_reads_a_whole_table() {
     let place = Place::new();
     let count = 100_000;
-    let names = (0..count).map(|n| covering("a", if n % 2 == 0 { "p" } else { "q" }, &format!("{n:06}"), n * 60, Some(n * 60 + 60)));
+    let names = (0..count)
+        .map(|n| covering("a", if n % 2 == 0 { "p" } else { "q" }, &format!("{n:06}"), n * 60, Some(n * 60 + 60)));
     place.ledger.bulk_observe(names, |_, _| {}).unwrap();
     let reader = place.reader();
     let id = reader.file_at("a", &path("000100")).unwrap().unwrap();

@@ -51,10 +51,16 @@ fn ended(state: RunState) -> RunEnd {
 fn a_run_from_start_to_end() {
     let place = Place::new();
     let inputs = vec![input("in", "a", 1), input("dmt", "b", 2)];
-    let run = { let new = new_run("to-dmap", "a", 1, inputs.clone()); place.write(move |tx| tx.run_start(&new)) };
+    let run = {
+        let new = new_run("to-dmap", "a", 1, inputs.clone());
+        place.write(move |tx| tx.run_start(&new))
+    };
     let reader = place.reader();
     let row = reader.run(run).unwrap().unwrap();
-    assert_eq!((row.state, row.command.as_slice(), row.pid), (RunState::Running, ["thalweg".to_owned(), "a b".to_owned()].as_slice(), Some(4711)));
+    assert_eq!(
+        (row.state, row.command.as_slice(), row.pid),
+        (RunState::Running, ["thalweg".to_owned(), "a b".to_owned()].as_slice(), Some(4711))
+    );
     let mut taken = reader.run_inputs(run).unwrap();
     taken.sort_by_key(|input| std::cmp::Reverse(input.role.clone()));
     assert_eq!(taken, inputs);
@@ -67,7 +73,8 @@ fn a_run_from_start_to_end() {
         tx.run_publishing(run)?;
         tx.run_output_published(run, "site", &path("y"))
     });
-    let published: Vec<_> = reader.run_outputs(run).unwrap().into_iter().map(|o| (o.staged_name, o.published)).collect();
+    let published: Vec<_> =
+        reader.run_outputs(run).unwrap().into_iter().map(|o| (o.staged_name, o.published)).collect();
     assert_eq!(published, [("0/x".to_owned(), false), ("0/y".to_owned(), true)]);
     assert!(reader.last_done("to-dmap", "a").unwrap().is_none());
     place.write(move |tx| tx.run_finish(run, &ended(RunState::Done)));
@@ -96,7 +103,11 @@ fn attempts_are_told_apart_by_identity() {
     assert_eq!(reader.attempts("s", "k", &hash(1)).unwrap().len(), 3);
     assert_eq!(reader.attempts("s", "k", &hash(1)).unwrap()[0].class, Some(ErrorClass::Data));
     assert_eq!(reader.last_done("s", "k").unwrap().unwrap().identity, hash(2));
-    let filter = RunFilter { step: Some("s".to_owned()), states: vec![RunState::Failed, RunState::Lost], ..RunFilter::default() };
+    let filter = RunFilter {
+        step: Some("s".to_owned()),
+        states: vec![RunState::Failed, RunState::Lost],
+        ..RunFilter::default()
+    };
     let first = reader.runs(&filter, 2).unwrap();
     assert_eq!(first.iter().map(|run| run.id.0).collect::<Vec<_>>(), [4, 2]);
     let rest = reader.runs(&RunFilter { before: Some(first[1].id), ..filter }, 2).unwrap();
@@ -234,7 +245,10 @@ fn quarantine_and_release() {
     place.write(move |tx| tx.quarantine_release(id, t(9)));
     assert_eq!(state(), FileState::Settling);
     assert!(place.reader().quarantined(&filter).unwrap().is_empty());
-    assert_eq!(place.reader().quarantined(&QuarantineFilter { released: true, ..filter }).unwrap()[0].released, Some(t(9)));
+    assert_eq!(
+        place.reader().quarantined(&QuarantineFilter { released: true, ..filter }).unwrap()[0].released,
+        Some(t(9))
+    );
     assert!(place.ledger.write(move |tx| tx.quarantine_release(id, t(9))).is_err());
 }
 
@@ -270,10 +284,17 @@ fn keys_open_and_finish() {
     assert_eq!(reader.keys(&KeyFilter::default()).unwrap(), [a.clone(), b.clone(), c.clone()]);
     let find = |filter: KeyFilter| reader.keys(&filter).unwrap().into_iter().map(|row| row.key).collect::<Vec<_>>();
     assert_eq!(find(KeyFilter { next: vec![KeyNext::Ready], ..KeyFilter::default() }), ["b", "c"]);
-    let in_cell = KeyFilter { step: Some("s".to_owned()), overlapping: Some(thalweg_core::TimeRange::new(t(99), t(200))), ..KeyFilter::default() };
+    let in_cell = KeyFilter {
+        step: Some("s".to_owned()),
+        overlapping: Some(thalweg_core::TimeRange::new(t(99), t(200))),
+        ..KeyFilter::default()
+    };
     assert_eq!(find(in_cell), ["a", "b"]);
     assert_eq!(find(KeyFilter { driving: Some(("p".to_owned(), "b".to_owned())), ..KeyFilter::default() }), ["b"]);
-    assert_eq!(find(KeyFilter { after: Some(("s".to_owned(), "a".to_owned())), limit: Some(1), ..KeyFilter::default() }), ["b"]);
+    assert_eq!(
+        find(KeyFilter { after: Some(("s".to_owned(), "a".to_owned())), limit: Some(1), ..KeyFilter::default() }),
+        ["b"]
+    );
     assert_eq!((reader.due_keys(t(49)).unwrap().len(), reader.due_keys(t(50)).unwrap().len()), (0, 3));
     assert_eq!(reader.next_wake().unwrap(), Some(t(50)));
 
@@ -290,10 +311,10 @@ fn keys_open_and_finish() {
     assert_eq!((done.finished, done.there, done.next, done.wake), (true, KeyThere::Done, KeyNext::Nothing, None));
     assert!(done.reason.is_null());
     let summary = reader.step_summary().unwrap();
-    assert_eq!(summary.iter().map(|s| (s.step.as_str(), s.open, s.finished, s.running, s.ready)).collect::<Vec<_>>(), [
-        ("s", 1, 1, 1, 0),
-        ("t", 1, 0, 0, 1)
-    ]);
+    assert_eq!(
+        summary.iter().map(|s| (s.step.as_str(), s.open, s.finished, s.running, s.ready)).collect::<Vec<_>>(),
+        [("s", 1, 1, 1, 0), ("t", 1, 0, 0, 1)]
+    );
     assert_eq!(place.write(|tx| tx.keys_delete_step("s")), 2);
     assert_eq!(reader.step_summary().unwrap().len(), 1);
     assert!(place.write(|tx| tx.key_delete("t", "c")));
@@ -311,14 +332,22 @@ fn a_failed_listing_does_not_hide_the_last_good_one() {
         error: error.map(str::to_owned),
         entries: 3,
     };
-    let all = [listing("", 10, None), listing("", 20, Some("timed out")), listing("d/e", 15, None), listing("d", 30, Some("gone"))];
+    let all = [
+        listing("", 10, None),
+        listing("", 20, Some("timed out")),
+        listing("d/e", 15, None),
+        listing("d", 30, Some("gone")),
+    ];
     place.write(move |tx| all.iter().try_for_each(|listing| tx.listing_done(listing)));
     let reader = place.reader();
     let last = reader.last_ok_listing("far").unwrap().unwrap();
     assert_eq!((last.ok, last.started, last.ok_started, last.ok_ended), (false, t(20), Some(t(10)), Some(t(11))));
     assert_eq!(last.error.as_deref(), Some("timed out"));
     let covering = |folder: &str| reader.listing_covering("far", &path(folder)).unwrap().unwrap().folder;
-    assert_eq!((covering("d/e/f").as_str().to_owned(), covering("d"), covering("")), ("d/e".to_owned(), RelPath::default(), RelPath::default()));
+    assert_eq!(
+        (covering("d/e/f").as_str().to_owned(), covering("d"), covering("")),
+        ("d/e".to_owned(), RelPath::default(), RelPath::default())
+    );
     assert!(reader.last_ok_listing("near").unwrap().is_none());
     assert_eq!(reader.listing("far", &path("d")).unwrap().unwrap().ok_started, None);
 }
@@ -389,7 +418,9 @@ fn rounds_flags_holds_requests_and_events() {
         };
         place.write(move |tx| tx.event(&event));
     }
-    let ids = |filter: EventFilter| reader.events(&filter, 10).unwrap().into_iter().map(|event| event.id.0).collect::<Vec<_>>();
+    let ids = |filter: EventFilter| {
+        reader.events(&filter, 10).unwrap().into_iter().map(|event| event.id.0).collect::<Vec<_>>()
+    };
     assert_eq!(ids(EventFilter { kinds: vec!["odd".to_owned()], ..EventFilter::default() }), [4, 2]);
     assert_eq!(ids(EventFilter { after: Some(EventId(3)), ..EventFilter::default() }), [4, 5]);
     assert_eq!(ids(EventFilter { from: Some(t(1)), to: Some(t(3)), ..EventFilter::default() }), [3, 2]);

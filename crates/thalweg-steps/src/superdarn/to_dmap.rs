@@ -179,10 +179,8 @@ impl Conversion<'_> {
                 Some((code, id)) if *code == record.station => *id,
                 _ => {
                     let id = station_id(&record.station, &self.options.stations);
-                    let unknown = || Error::UnknownStation {
-                        path: self.path.to_owned(),
-                        station: record.station.clone(),
-                    };
+                    let unknown =
+                        || Error::UnknownStation { path: self.path.to_owned(), station: record.station.clone() };
                     let id = id.ok_or_else(unknown)?;
                     station = Some((record.station.clone(), id));
                     id
@@ -198,7 +196,9 @@ impl Conversion<'_> {
             };
             bytes.clear();
             self.summary.records_written += append_record(&settings, &record, scratch, &mut bytes)? as u64;
-            writer.write_bytes(&bytes).map_err(|source| Error::WriteDmap { path: self.output.to_owned(), source: Box::new(source) })?;
+            writer
+                .write_bytes(&bytes)
+                .map_err(|source| Error::WriteDmap { path: self.output.to_owned(), source: Box::new(source) })?;
             self.context.progress(self.summary.records_read, Some(total as u64), "records");
         }
         if !bad.is_empty() {

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rstest::rstest;
-use thalweg_formats::borealis::synth::{SynthLayout, SynthOptions, write};
 use thalweg_core::{ErrorClass, ReportLine};
+use thalweg_formats::borealis::synth::{SynthLayout, SynthOptions, write};
 use thalweg_steps::superdarn::{ToDmapOptions, ToDmapSummary, to_dmap};
 use thalweg_steps::{Error, VerbContext};
 
@@ -42,8 +42,7 @@ fn equals_the_reference_byte_for_byte(#[case] input: &str, #[case] expected: &st
 #[case::v0_6("20230115.1400.00.sas.0.rawacf.hdf5", "20230115.1400.00.sas.a.rawacf")]
 #[case::v0_7("20240912.1905.41.sas.1.rawacf.hdf5", "20240912.1905.41.sas.b.rawacf")]
 fn array_files_give_the_same_records(#[case] input: &str, #[case] expected: &str) {
-    let (Some(path), Some(expected)) =
-        (sample(&format!("expected/{input}")), sample(&format!("expected/{expected}")))
+    let (Some(path), Some(expected)) = (sample(&format!("expected/{input}")), sample(&format!("expected/{expected}")))
     else {
         return;
     };

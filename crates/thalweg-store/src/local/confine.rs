@@ -19,7 +19,8 @@ const FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXE
 /// The check is on the bytes, because the escaped text of a path can spell any byte.
 pub(crate) fn checked(action: &'static str, path: &RelPath) -> Result<Vec<u8>, StoreError> {
     let bytes = path.to_bytes();
-    let bad = bytes.is_empty() || bytes.contains(&0) || bytes.split(|&b| b == b'/').any(|p| matches!(p, b"" | b"." | b".."));
+    let bad =
+        bytes.is_empty() || bytes.contains(&0) || bytes.split(|&b| b == b'/').any(|p| matches!(p, b"" | b"." | b".."));
     if bad { Err(StoreError::Confined { action, path: path.clone() }) } else { Ok(bytes) }
 }
 

@@ -365,8 +365,7 @@ impl Store for LocalStore {
         let place = self.place_made(ACTION, path, true)?;
         let fail = |errno| StoreError::from_errno(ACTION, path, errno);
         let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd =
-            rustix::fs::openat(&place.folder, &place.name[..], flags, Mode::from_raw_mode(0o666)).map_err(fail)?;
+        let fd = rustix::fs::openat(&place.folder, &place.name[..], flags, Mode::from_raw_mode(0o666)).map_err(fail)?;
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         let times = Timestamps { last_access: now, last_modification: now };
         rustix::fs::futimens(&fd, &times).map_err(fail)?;

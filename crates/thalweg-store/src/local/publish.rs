@@ -61,7 +61,9 @@ fn sync_tree(folder: &OwnedFd, name: &[u8], kind: Kind) -> Result<(), Errno> {
                 let kind = match entry.file_type() {
                     FileType::RegularFile => Kind::File,
                     FileType::Directory => Kind::Folder,
-                    FileType::Unknown => Place { folder: fd.try_clone().map_err(|_| Errno::MFILE)?, name: name.to_vec() }.stat()?.kind,
+                    FileType::Unknown => {
+                        Place { folder: fd.try_clone().map_err(|_| Errno::MFILE)?, name: name.to_vec() }.stat()?.kind
+                    }
                     _ => Kind::Other,
                 };
                 sync_tree(&fd, name, kind)?;
@@ -127,13 +129,13 @@ fn staged_and_synced(store: &LocalStore, staged: &RelPath) -> Result<Place, Stor
 /// Turns an error of a rename into the words of the store.
 fn rename_failed(action: &'static str, target: &RelPath, errno: Errno) -> StoreError {
     match errno {
-        Errno::XDEV => StoreError::NotSupported {
-            action,
-            path: target.clone(),
-            what: "a rename cannot reach another file system",
-        },
+        Errno::XDEV => {
+            StoreError::NotSupported { action, path: target.clone(), what: "a rename cannot reach another file system" }
+        }
         // The new name lies below the old one.
-        Errno::INVAL => StoreError::NotSupported { action, path: target.clone(), what: "a folder cannot move into itself" },
+        Errno::INVAL => {
+            StoreError::NotSupported { action, path: target.clone(), what: "a folder cannot move into itself" }
+        }
         errno => StoreError::from_errno(action, target, errno),
     }
 }
@@ -172,9 +174,8 @@ fn exchange(target: &RelPath, from: &Place, to: &Place, expected: &Meta) -> Resu
     if let Some(what) = expected.difference(&present) {
         return Err(differs(what));
     }
-    let swap = || {
-        rustix::fs::renameat_with(&from.folder, &from.name[..], &to.folder, &to.name[..], RenameFlags::EXCHANGE)
-    };
+    let swap =
+        || rustix::fs::renameat_with(&from.folder, &from.name[..], &to.folder, &to.name[..], RenameFlags::EXCHANGE);
     match swap() {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
         other => {
@@ -189,7 +190,10 @@ fn exchange(target: &RelPath, from: &Place, to: &Place, expected: &Meta) -> Resu
         }
     }
     // Without an exchange the old content first gets a second name, so that it can still go to the trash.
-    let aside = Place { folder: from.folder.try_clone().map_err(|_| failed(Errno::MFILE))?, name: crate::atomic::temporary_name() };
+    let aside = Place {
+        folder: from.folder.try_clone().map_err(|_| failed(Errno::MFILE))?,
+        name: crate::atomic::temporary_name(),
+    };
     rustix::fs::linkat(&to.folder, &to.name[..], &aside.folder, &aside.name[..], AtFlags::empty()).map_err(failed)?;
     rustix::fs::renameat(&from.folder, &from.name[..], &to.folder, &to.name[..]).map_err(failed)?;
     rustix::fs::renameat(&aside.folder, &aside.name[..], &from.folder, &from.name[..]).map_err(failed)
@@ -206,7 +210,9 @@ pub(super) fn rename_durably(
     old.stat().map_err(|errno| StoreError::from_errno(action, from, errno))?;
     let new = store.place_made(action, to, true)?;
     rename_no_replace(&old, &new).map_err(|errno| rename_failed(action, to, errno))?;
-    sync_folder(&new.folder).and_then(|()| sync_folder(&old.folder)).map_err(|errno| StoreError::from_errno(action, to, errno))
+    sync_folder(&new.folder)
+        .and_then(|()| sync_folder(&old.folder))
+        .map_err(|errno| StoreError::from_errno(action, to, errno))
 }
 
 /// See [`crate::Store::publish_all`]: all files are flushed side by side, then renamed, then each folder once.

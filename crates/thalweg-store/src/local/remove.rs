@@ -45,7 +45,12 @@ pub(super) fn tree(folder: &OwnedFd, name: &[u8], files: &mut u64) -> Result<(),
 }
 
 /// Opens a place in the trash to which `path` can be renamed; `None` in `day` asks for a private one.
-fn trash_place(store: &LocalStore, action: &'static str, path: &RelPath, old: OldContent<'_>) -> Result<Place, StoreError> {
+fn trash_place(
+    store: &LocalStore,
+    action: &'static str,
+    path: &RelPath,
+    old: OldContent<'_>,
+) -> Result<Place, StoreError> {
     let trash = base_for(store, action, path)?.join(TRASH);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let unique = format!("{}-{number}", std::process::id());

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use rustix::io::Errno;
 use thalweg_core::RelPath;
 
+use super::MemoryStore;
 use super::io::{MemoryRead, MemoryWrite};
 use super::tree::{Node, Tree};
-use super::MemoryStore;
 use crate::local::{is_plain_name, is_staged};
 use crate::{
     Entry, Hashed, Kind, Meta, OldContent, Publish, ReadStable, STAGING, Space, Store, StoreError, TRASH, WriteStaged,

@@ -225,8 +225,12 @@ impl Tree {
     /// Moves a name and all names below it; the new name must be free.
     pub(super) fn rename(&mut self, from: &[u8], to: &[u8]) {
         let old = prefix(from);
-        let below: Vec<Vec<u8>> =
-            self.names.range(old.clone()..).take_while(|(name, _)| name.starts_with(&old)).map(|(name, _)| name.clone()).collect();
+        let below: Vec<Vec<u8>> = self
+            .names
+            .range(old.clone()..)
+            .take_while(|(name, _)| name.starts_with(&old))
+            .map(|(name, _)| name.clone())
+            .collect();
         for name in below {
             if let Some(node) = self.names.remove(&name) {
                 self.names.insert([to, b"/", &name[old.len()..]].concat(), node);
@@ -252,8 +256,12 @@ impl Tree {
     /// Takes a name and all below it away; returns the number of files.
     pub(super) fn remove_tree(&mut self, path: &[u8]) -> u64 {
         let prefix = prefix(path);
-        let mut gone: Vec<Vec<u8>> =
-            self.names.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix)).map(|(name, _)| name.clone()).collect();
+        let mut gone: Vec<Vec<u8>> = self
+            .names
+            .range(prefix.clone()..)
+            .take_while(|(name, _)| name.starts_with(&prefix))
+            .map(|(name, _)| name.clone())
+            .collect();
         gone.push(path.to_vec());
         let removed: Vec<Node> = gone.iter().filter_map(|name| self.remove(name)).collect();
         removed.iter().filter(|node| node.lock().kind != Kind::Folder).count() as u64

@@ -1,9 +1,9 @@
 //! The local store: the suite, links on the way, other file systems, processes that hold files open.
 
 use std::io::Write as _;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -125,7 +125,12 @@ fn real_names_come_back() {
         store.remove_verified(&path, &meta, OldContent::Trash { day: "d" }).unwrap();
     }
     let mut found = 0;
-    store.walk(&path("copies"), &mut |_| true, &mut |_| { found += 1; ControlFlow::Continue(()) }).unwrap();
+    store
+        .walk(&path("copies"), &mut |_| true, &mut |_| {
+            found += 1;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     assert_eq!(found, names.len());
 }
 
@@ -134,7 +139,8 @@ fn path_below(folder: &str, path: &RelPath) -> RelPath {
 }
 
 fn base64(text: &str) -> Vec<u8> {
-    let digit = |c: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|d| *d == c);
+    let digit =
+        |c: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|d| *d == c);
     let bits = text.bytes().filter_map(digit).fold((0_u32, 0, Vec::new()), |(bits, have, mut out), digit| {
         let (bits, have) = (bits << 6 | u32::try_from(digit).unwrap(), have + 6);
         if have >= 8 {

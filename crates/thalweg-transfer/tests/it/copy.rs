@@ -42,7 +42,9 @@ fn bytes_time_and_mode_arrive(#[case] length: usize, #[case] verify: Verify) {
     assert_eq!((again.hash, again.meta.ino), (copied.hash, copied.meta.ino), "not a byte was written");
     let known = CopyOptions { expected: Some(copied.hash), ..options };
     let before = source.calls();
-    assert!(copy_verified(&source, &path("in/a.dat"), &destination, &path("out/2026/a.dat"), &known).unwrap().already_there);
+    assert!(
+        copy_verified(&source, &path("in/a.dat"), &destination, &path("out/2026/a.dat"), &known).unwrap().already_there
+    );
     assert_eq!(source.calls() - before, 1, "with a known digest the source is not read");
     assert!(before > calls);
 }
@@ -79,12 +81,17 @@ fn a_file_that_changes_while_read_is_never_delivered() {
         };
         let options = CopyOptions { on_progress: Some(&tell), ..CopyOptions::new("t") };
         let error = copy_verified(&source, &path("a"), &destination, &path("a"), &options).unwrap_err();
-        assert!(matches!(error, TransferError::Source { source: StoreError::ChangedWhileReading { .. }, .. }), "{change}");
+        assert!(
+            matches!(error, TransferError::Source { source: StoreError::ChangedWhileReading { .. }, .. }),
+            "{change}"
+        );
         assert_eq!(error.class(), ErrorClass::NotYet);
         assert_eq!(destination.files(), [], "{change}");
         source.put(&path("a"), &content);
     }
-    assert!(!copy_verified(&source, &path("a"), &destination, &path("a"), &CopyOptions::new("t")).unwrap().already_there);
+    assert!(
+        !copy_verified(&source, &path("a"), &destination, &path("a"), &CopyOptions::new("t")).unwrap().already_there
+    );
 }
 
 #[test]

@@ -18,7 +18,9 @@ use crate::words::count;
 /// Prints all problems, not the first, warnings too, and what the file says that nothing carries out. No station is
 /// touched. Ends with 3 if there are errors.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg check\n  thalweg check flows/superdarn/flow.toml\n  thalweg check flow.toml --json | jq '.problems[] | \"\\(.line):\\(.column) \\(.message)\"'")]
+#[command(
+    after_help = "Examples:\n  thalweg check\n  thalweg check flows/superdarn/flow.toml\n  thalweg check flow.toml --json | jq '.problems[] | \"\\(.line):\\(.column) \\(.message)\"'"
+)]
 pub(crate) struct Check {
     /// The flow file [default: as for all commands]
     #[arg(value_name = "FLOW")]

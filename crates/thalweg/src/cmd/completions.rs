@@ -10,7 +10,9 @@ use crate::exit::Exit;
 
 /// Prints a script that completes commands in a shell
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg completions bash > ~/.local/share/bash-completion/completions/thalweg\n  thalweg completions zsh > ~/.zfunc/_thalweg\n  thalweg completions fish > ~/.config/fish/completions/thalweg.fish")]
+#[command(
+    after_help = "Examples:\n  thalweg completions bash > ~/.local/share/bash-completion/completions/thalweg\n  thalweg completions zsh > ~/.zfunc/_thalweg\n  thalweg completions fish > ~/.config/fish/completions/thalweg.fish"
+)]
 pub(crate) struct Completions {
     /// The shell
     shell: Shell,

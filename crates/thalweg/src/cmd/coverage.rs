@@ -15,7 +15,9 @@ use crate::words::time;
 ///
 /// A full block is covered all through, a half one in part, a dot not at all.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg coverage\n  thalweg coverage rawacf --from 7d\n  thalweg coverage rawacf --at campus --json | jq '.[].spans'")]
+#[command(
+    after_help = "Examples:\n  thalweg coverage\n  thalweg coverage rawacf --from 7d\n  thalweg coverage rawacf --at campus --json | jq '.[].spans'"
+)]
 pub(crate) struct Coverage {
     /// Only this product
     #[arg(value_name = "PRODUCT")]
@@ -41,16 +43,20 @@ impl Coverage {
         let (from, to) = (context.opt_instant(self.from.as_deref())?, context.opt_instant(self.to.as_deref())?);
         let at = context.global.at.clone();
         let wanted = |tally: &FileTally| {
-            self.product.as_ref().is_none_or(|product| *product == tally.product) && (at.is_empty() || at.contains(&tally.station))
+            self.product.as_ref().is_none_or(|product| *product == tally.product)
+                && (at.is_empty() || at.contains(&tally.station))
         };
-        let mut series: Vec<(String, String)> = reader.tallies()?.into_iter().filter(wanted).map(|tally| (tally.product, tally.station)).collect();
+        let mut series: Vec<(String, String)> =
+            reader.tallies()?.into_iter().filter(wanted).map(|tally| (tally.product, tally.station)).collect();
         series.sort();
         series.dedup();
         // One span for all bars, so that they can be compared.
         let mut whole: Option<TimeRange> = None;
         for (product, station) in &series {
             if let Some(range) = bounds(&reader, product, Some(station), from, to)? {
-                whole = Some(whole.map_or(range, |whole| TimeRange::new(whole.start.min(range.start), whole.end.max(range.end))));
+                whole = Some(
+                    whole.map_or(range, |whole| TimeRange::new(whole.start.min(range.start), whole.end.max(range.end))),
+                );
             }
         }
         let mut documents = Vec::new();
@@ -94,9 +100,8 @@ fn share(spans: &[TimeRange], whole: TimeRange) -> f64 {
 
 fn bar(spans: &[TimeRange], whole: TimeRange) -> String {
     let (start, length) = (whole.start.as_nanosecond(), whole.end.as_nanosecond() - whole.start.as_nanosecond());
-    let edge = |at: u32| {
-        Timestamp::from_nanosecond(start + length / i128::from(WIDTH) * i128::from(at)).unwrap_or(whole.end)
-    };
+    let edge =
+        |at: u32| Timestamp::from_nanosecond(start + length / i128::from(WIDTH) * i128::from(at)).unwrap_or(whole.end);
     let cell = |at: u32| {
         let (from, to) = (edge(at), if at + 1 == WIDTH { whole.end } else { edge(at + 1) });
         let inside = |span: &TimeRange| seconds(TimeRange::new(span.start.max(from), span.end.min(to)));

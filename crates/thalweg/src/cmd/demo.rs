@@ -21,7 +21,9 @@ use crate::work::{Telling, tell};
 /// ledger in it, so that every other command can be tried on it; the same command again goes on where one was
 /// interrupted. Ends with 4 only if something failed that is not part of the demonstration.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg demo superdarn\n  thalweg demo superdarn --dir /tmp/radar\n  thalweg demo superdarn --json | jq .held_back")]
+#[command(
+    after_help = "Examples:\n  thalweg demo superdarn\n  thalweg demo superdarn --dir /tmp/radar\n  thalweg demo superdarn --json | jq .held_back"
+)]
 pub(crate) struct Demo {
     /// The system: superdarn
     #[arg(value_name = "SYSTEM")]
@@ -35,7 +37,8 @@ impl Demo {
     pub(crate) fn run(self, context: &mut Context) -> Done {
         let system = system(&self.system)?;
         if context.global.ledger.is_some() || !context.global.at.is_empty() {
-            return Err(Failure::usage("a demonstration has a ledger and stations of its own").help("leave --ledger and --at out"));
+            return Err(Failure::usage("a demonstration has a ledger and stations of its own")
+                .help("leave --ledger and --at out"));
         }
         let mut folder = Folder::open(&self.dir.unwrap_or_else(|| Folder::usual(system)), system)?;
         let spinner = spinner(context);
@@ -63,14 +66,21 @@ fn spinner(context: &Context) -> Option<ProgressBar> {
     })
 }
 
-fn demonstrate(system: &'static System, folder: &mut Folder, context: &mut Context, spinner: Option<&ProgressBar>) -> Result<Story, Failure> {
+fn demonstrate(
+    system: &'static System,
+    folder: &mut Folder,
+    context: &mut Context,
+    spinner: Option<&ProgressBar>,
+) -> Result<Story, Failure> {
     let say = |text: String| {
         if let Some(spinner) = spinner {
             spinner.set_message(text);
         }
     };
     if folder.put_flow(system)? {
-        context.out.note(format!("{} is not as it is shipped; it is carried out as it stands", folder.flow_file().display()));
+        context
+            .out
+            .note(format!("{} is not as it is shipped; it is carried out as it stands", folder.flow_file().display()));
     }
     let telling = (context.out.verbosity > 0 && !context.out.json).then_some(Telling::Lines);
     let mut trouble = None;
@@ -78,7 +88,10 @@ fn demonstrate(system: &'static System, folder: &mut Folder, context: &mut Conte
         (system.make_input)(folder, &mut |file| {
             say(format!("written {file}"));
             if telling.is_some() {
-                let told = context.out.line(format!("{:<11} {file}", "written")).and_then(|()| Ok(std::io::Write::flush(&mut context.out)?));
+                let told = context
+                    .out
+                    .line(format!("{:<11} {file}", "written"))
+                    .and_then(|()| Ok(std::io::Write::flush(&mut context.out)?));
                 if let Err(failure) = told {
                     trouble.get_or_insert(failure);
                 }

@@ -24,7 +24,9 @@ pub(crate) struct Dmap {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Checks files record by record against their format; ends with 4 if one is bad
-    #[command(after_help = "Examples:\n  thalweg dmap check 20191106.0000.00.sas.a.rawacf.bz2\n  thalweg dmap check --lax *.rawacf\n  thalweg dmap check --json *.bz2 | jq 'select(.good | not)'")]
+    #[command(
+        after_help = "Examples:\n  thalweg dmap check 20191106.0000.00.sas.a.rawacf.bz2\n  thalweg dmap check --lax *.rawacf\n  thalweg dmap check --json *.bz2 | jq 'select(.good | not)'"
+    )]
     Check {
         /// Any bad record makes the file bad (what happens without a word)
         #[arg(long, conflicts_with = "lax")]
@@ -37,7 +39,9 @@ enum What {
         files: Vec<PathBuf>,
     },
     /// Writes every record as one line of JSON
-    #[command(after_help = "Examples:\n  thalweg dmap dump 20191106.0000.00.sas.a.rawacf.bz2 | head -1 | jq .\n  thalweg dmap dump x.fitacf | jq -r '[.bmnum, .nrang] | @tsv'")]
+    #[command(
+        after_help = "Examples:\n  thalweg dmap dump 20191106.0000.00.sas.a.rawacf.bz2 | head -1 | jq .\n  thalweg dmap dump x.fitacf | jq -r '[.bmnum, .nrang] | @tsv'"
+    )]
     Dump {
         /// The file
         #[arg(value_name = "FILE")]
@@ -66,12 +70,20 @@ impl From<thalweg_steps::Error> for Failure {
         }
         let failure = Self::of(&error, error.class());
         match &error {
-            thalweg_steps::Error::NoInput | thalweg_steps::Error::UnknownFormat { .. } => Self { exit: Exit::Usage, ..failure },
+            thalweg_steps::Error::NoInput | thalweg_steps::Error::UnknownFormat { .. } => {
+                Self { exit: Exit::Usage, ..failure }
+            }
             // A missing input is the caller's slip; only the engine knows that it may still come.
-            thalweg_steps::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Self { exit: Exit::Usage, ..failure },
+            thalweg_steps::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Self { exit: Exit::Usage, ..failure }
+            }
             thalweg_steps::Error::NoSlice { .. } => failure.help("--slice N says it"),
-            thalweg_steps::Error::UnknownStation { station, .. } => failure.help(format!("--station {station}=ID gives the radar its number")),
-            thalweg_steps::Error::Borealis { source, .. } if matches!(**source, thalweg_formats::borealis::Error::WrongKind { .. }) => {
+            thalweg_steps::Error::UnknownStation { station, .. } => {
+                failure.help(format!("--station {station}=ID gives the radar its number"))
+            }
+            thalweg_steps::Error::Borealis { source, .. }
+                if matches!(**source, thalweg_formats::borealis::Error::WrongKind { .. }) =>
+            {
                 failure.help("to-dmap converts rawacf files of a known version; other kinds have no DMAP form here")
             }
             thalweg_steps::Error::TargetExists { .. } => failure.help("--force replaces it"),
@@ -109,10 +121,13 @@ impl Dmap {
 pub(super) fn readable(path: &Path) -> Result<(), Failure> {
     match std::fs::File::open(path) {
         Ok(file) if file.metadata().is_ok_and(|meta| meta.is_dir()) => {
-            Err(Failure::usage(format!("{} is a folder, and a file is meant", path.display())).help("name the files in it"))
+            Err(Failure::usage(format!("{} is a folder, and a file is meant", path.display()))
+                .help("name the files in it"))
         }
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::usage(format!("{}: there is no such file", path.display()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Failure::usage(format!("{}: there is no such file", path.display())))
+        }
         Err(error) => Err(Failure::config(format!("failed to open {}: {error}", path.display()))),
     }
 }
@@ -141,7 +156,9 @@ fn tell(context: &mut Context, file: &Path, report: &Report) -> Result<(), Failu
     let format = report.format.map(|format| format.name());
     if out.json {
         let problems = |list: &[thalweg_steps::dmap::Problem]| {
-            list.iter().map(|problem| json!({ "record": problem.index, "offset": problem.offset, "message": problem.message })).collect::<Vec<_>>()
+            list.iter()
+                .map(|problem| json!({ "record": problem.index, "offset": problem.offset, "message": problem.message }))
+                .collect::<Vec<_>>()
         };
         return out.object(&json!({
             "file": file.display().to_string(),

@@ -12,7 +12,9 @@ use crate::exit::Exit;
 ///
 /// It stays so until `thalweg resume`. Without a name: everything, as before switching a host off.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg drain --why 'new disk'\n  thalweg drain campus\n  thalweg drain dmap --where site=sas\n  thalweg resume dmap")]
+#[command(
+    after_help = "Examples:\n  thalweg drain --why 'new disk'\n  thalweg drain campus\n  thalweg drain dmap --where site=sas\n  thalweg resume dmap"
+)]
 pub(crate) struct Drain {
     /// A step or a station
     #[arg(value_name = "STEP|STATION")]

@@ -13,7 +13,9 @@ use crate::words::{self, plain, range, size};
 
 /// Lists the files of a product, in order of the time they cover
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg find rawacf --from 2019-11-06 --to 2019-11-07\n  thalweg find rawacf --where site=sas --where slice=0 --at campus\n  thalweg find rawacf --from 12h --paths | xargs ls -l\n  thalweg find rawacf --json | jq -r .path")]
+#[command(
+    after_help = "Examples:\n  thalweg find rawacf --from 2019-11-06 --to 2019-11-07\n  thalweg find rawacf --where site=sas --where slice=0 --at campus\n  thalweg find rawacf --from 12h --paths | xargs ls -l\n  thalweg find rawacf --json | jq -r .path"
+)]
 pub(crate) struct Find {
     /// The product
     #[arg(value_name = "PRODUCT")]
@@ -69,7 +71,8 @@ impl Find {
             let Some(last) = page.last() else { return Ok(Exit::Done) };
             filter.after = Some(last.id);
             let wanted = |row: &&FileRow| {
-                (at.is_empty() || at.contains(&row.station)) && wheres.iter().all(|condition| condition.holds(&row.fields, now))
+                (at.is_empty() || at.contains(&row.station))
+                    && wheres.iter().all(|condition| condition.holds(&row.fields, now))
             };
             let rows: Vec<&FileRow> = page.iter().filter(wanted).take(left).collect();
             left -= rows.len();

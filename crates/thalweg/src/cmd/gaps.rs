@@ -16,7 +16,9 @@ use crate::words::{span, time};
 ///
 /// Without --from and --to: between the first and the last file.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg gaps rawacf --from 2019-11-01 --to 2019-12-01\n  thalweg gaps rawacf --at campus --min 2h\n  thalweg gaps rds-minute --from gps:899164800 --json")]
+#[command(
+    after_help = "Examples:\n  thalweg gaps rawacf --from 2019-11-01 --to 2019-12-01\n  thalweg gaps rawacf --at campus --min 2h\n  thalweg gaps rds-minute --from gps:899164800 --json"
+)]
 pub(crate) struct Gaps {
     /// The product
     #[arg(value_name = "PRODUCT")]
@@ -41,7 +43,8 @@ impl Gaps {
         if let (Some(from), Some(to)) = (from, to)
             && to <= from
         {
-            return Err(Failure::usage(format!("--to {} is not after --from {}", time(to), time(from))).help("change them over"));
+            return Err(Failure::usage(format!("--to {} is not after --from {}", time(to), time(from)))
+                .help("change them over"));
         }
         let min = self.min.as_deref().map(parse_duration).transpose()?.unwrap_or_default();
         let min = i64::try_from(min.as_micros()).unwrap_or(i64::MAX).max(1);
@@ -59,7 +62,13 @@ impl Gaps {
             }
             let mut table = Table::new(&[]);
             for gap in &gaps {
-                table.row([time(gap.start).into(), "..".into(), time(gap.end).into(), Cell::right(span(*gap)), station.unwrap_or_default().into()]);
+                table.row([
+                    time(gap.start).into(),
+                    "..".into(),
+                    time(gap.end).into(),
+                    Cell::right(span(*gap)),
+                    station.unwrap_or_default().into(),
+                ]);
             }
             context.out.table(&table)?;
             if gaps.is_empty() {

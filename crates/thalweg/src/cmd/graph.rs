@@ -17,7 +17,9 @@ use crate::view::verb_text;
 ///
 /// As a list, unless a picture is asked for.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg graph\n  thalweg graph flow.toml --svg > flow.svg\n  thalweg graph --mermaid")]
+#[command(
+    after_help = "Examples:\n  thalweg graph\n  thalweg graph flow.toml --svg > flow.svg\n  thalweg graph --mermaid"
+)]
 pub(crate) struct Graph {
     /// The flow file [default: as for all commands]
     #[arg(value_name = "FLOW")]
@@ -50,7 +52,8 @@ impl Graph {
                 Node::Product { station, product } => json!({ "station": station, "product": product }),
                 Node::Step(step) => json!({ "step": step }),
             };
-            let edges: Vec<_> = edges.iter().map(|(from, to)| json!({ "from": object(from), "to": object(to) })).collect();
+            let edges: Vec<_> =
+                edges.iter().map(|(from, to)| json!({ "from": object(from), "to": object(to) })).collect();
             context.out.document(&json!({ "flow": flow.name, "edges": edges }))?;
         } else if self.svg {
             context.out.line(drawing::svg(&flow))?;
@@ -105,7 +108,8 @@ fn text(flow: &Flow, context: &mut Context) -> Result<(), Failure> {
         for (station, product) in files {
             by_station.entry(station).or_default().push(product);
         }
-        let parts: Vec<String> = by_station.into_iter().map(|(station, products)| format!("{} @ {station}", products.join(", "))).collect();
+        let parts: Vec<String> =
+            by_station.into_iter().map(|(station, products)| format!("{} @ {station}", products.join(", "))).collect();
         if parts.is_empty() { "nothing".to_owned() } else { parts.join("; ") }
     };
     for name in &flow.step_order {

@@ -12,7 +12,9 @@ use crate::exit::Exit;
 ///
 /// Nothing that takes them starts, and no keep deletes them.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg hold campus/sas/20191106.rawacf.bz2 --why 'being looked at'\n  thalweg hold rawacf --where site=sas --why 'wrong frequency table'")]
+#[command(
+    after_help = "Examples:\n  thalweg hold campus/sas/20191106.rawacf.bz2 --why 'being looked at'\n  thalweg hold rawacf --where site=sas --why 'wrong frequency table'"
+)]
 pub(crate) struct Hold {
     /// A step, a station, a product, or a path (at a station of this host, or STATION/PATH)
     #[arg(value_name = "STEP|STATION|PRODUCT|PATH")]

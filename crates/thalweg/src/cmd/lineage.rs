@@ -18,7 +18,9 @@ use crate::words::time;
 ///
 /// Follows content: copies under other names and at other stations count as the same.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg lineage campus/sas_data/20191106.0000.00.sas.a.rawacf.bz2\n  thalweg lineage merge/isfs_20170430_000000.dat --json | jq .upstream")]
+#[command(
+    after_help = "Examples:\n  thalweg lineage campus/sas_data/20191106.0000.00.sas.a.rawacf.bz2\n  thalweg lineage merge/isfs_20170430_000000.dat --json | jq .upstream"
+)]
 pub(crate) struct Lineage {
     /// The file: a path, or STATION/PATH
     #[arg(value_name = "PATH")]
@@ -51,7 +53,8 @@ impl Lineage {
             None => None,
         };
         let row = found.ok_or_else(|| {
-            Failure::usage(format!("the ledger does not know {}", self.path.to_string_lossy())).help("name it by its path, or as STATION/PATH; `thalweg why` says more")
+            Failure::usage(format!("the ledger does not know {}", self.path.to_string_lossy()))
+                .help("name it by its path, or as STATION/PATH; `thalweg why` says more")
         })?;
         let leaf = |next| Leaf {
             station: row.station.clone(),
@@ -113,7 +116,11 @@ fn branches(leaves: &[Leaf], before: &str, lines: &mut Vec<String>) {
     for (at, leaf) in leaves.iter().enumerate() {
         let last = at + 1 == leaves.len();
         let (corner, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        let run = leaf.run.as_ref().map(|run| format!("  {} run {} {}", run.step, run.id, time(run.ended.unwrap_or(run.started)))).unwrap_or_default();
+        let run = leaf
+            .run
+            .as_ref()
+            .map(|run| format!("  {} run {} {}", run.step, run.id, time(run.ended.unwrap_or(run.started))))
+            .unwrap_or_default();
         let role = if leaf.role.is_empty() { String::new() } else { format!(" as {}", leaf.role) };
         let again = if leaf.again { "  (see above)" } else { "" };
         lines.push(format!("{before}{corner}{}/{} ({}){role}{run}{again}", leaf.station, leaf.path, leaf.product));
@@ -161,7 +168,10 @@ fn downstream(reader: &Reader, leaf: &mut Leaf, depth: usize, seen: &mut Seen) -
     let mut runs = reader.runs_using_content(&content)?;
     runs.retain(|run| run.state == RunState::Done);
     for run in runs {
-        let took = reader.run_inputs(run.id)?.into_iter().any(|input| input.station == leaf.station && input.path == leaf.path);
+        let took = reader
+            .run_inputs(run.id)?
+            .into_iter()
+            .any(|input| input.station == leaf.station && input.path == leaf.path);
         if !took {
             continue;
         }

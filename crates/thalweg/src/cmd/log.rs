@@ -28,10 +28,16 @@ impl Log {
         let reader = project.ledger()?.reader()?;
         let id = RunId(self.number);
         let Some(run) = reader.run(id)? else {
-            return Err(Failure::usage(format!("there is no run {id}")).help("`thalweg runs` lists runs with their numbers"));
+            return Err(
+                Failure::usage(format!("there is no run {id}")).help("`thalweg runs` lists runs with their numbers")
+            );
         };
         let (inputs, outputs) = (reader.run_inputs(id)?, reader.run_outputs(id)?);
-        let path = run.log.as_ref().map(|log| project.setup.state.join(log)).or_else(|| usual_place(&project.setup.state, &run));
+        let path = run
+            .log
+            .as_ref()
+            .map(|log| project.setup.state.join(log))
+            .or_else(|| usual_place(&project.setup.state, &run));
         let text = path.as_deref().map(read_log).transpose()?.flatten();
         let now = context.now();
         let out = &mut context.out;
@@ -41,7 +47,14 @@ impl Log {
             return Ok(Exit::Done);
         }
         out.heading(&format!("run {id}: {} {}", run.step, run.key))?;
-        out.line(format!("  {} {}, took {}, attempt {}, on {}", run.state, time(run.started), took(&run, now), run.attempt, run.host))?;
+        out.line(format!(
+            "  {} {}, took {}, attempt {}, on {}",
+            run.state,
+            time(run.started),
+            took(&run, now),
+            run.attempt,
+            run.host
+        ))?;
         if !run.command.is_empty() {
             out.line(format!("  command  {}", run.command.join(" ")))?;
         }

@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::json;
 use thalweg_core::TimeRange;
 use thalweg_engine::Request;
-use thalweg_flow::planner::backward::{BackwardPlan, Wanted, plan_backward, producers};
 use thalweg_flow::planner::Facts;
+use thalweg_flow::planner::backward::{BackwardPlan, Wanted, plan_backward, producers};
 
 use super::{Context, Done, plan};
 use crate::exit::Exit;
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::out::{Cell, Table};
 use crate::project::Project;
 use crate::survey::survey;
-use crate::view::{View};
+use crate::view::View;
 use crate::words::{range, time};
 use crate::work;
 
@@ -24,7 +24,9 @@ use crate::work;
 /// What its inputs need is made first, the same way. What is there is left as it is, unless --rebuild asks for all of it
 /// again. Ends with 4 if something could not be made; each gap is named with its reason.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg make rawacf --from 2019-11-06 --to 2019-11-07\n  thalweg make rds-minute --from gps:899164800 --to gps:899251200 --dry-run\n  thalweg make stats --from 7d --to now --rebuild\n  thalweg make merged --from 12h --to now --partial")]
+#[command(
+    after_help = "Examples:\n  thalweg make rawacf --from 2019-11-06 --to 2019-11-07\n  thalweg make rds-minute --from gps:899164800 --to gps:899251200 --dry-run\n  thalweg make stats --from 7d --to now --rebuild\n  thalweg make merged --from 12h --to now --partial"
+)]
 pub(crate) struct Make {
     /// The product
     #[arg(value_name = "PRODUCT")]
@@ -94,7 +96,9 @@ impl Make {
 fn show(context: &mut Context, project: &Project, wanted: &Wanted, backward: &BackwardPlan) -> Result<(), Failure> {
     let flow = project.flow();
     if context.out.json {
-        let texts = |keys: &[thalweg_flow::planner::KeyId]| keys.iter().map(|key| json!({ "step": key.step, "key": key.text() })).collect::<Vec<_>>();
+        let texts = |keys: &[thalweg_flow::planner::KeyId]| {
+            keys.iter().map(|key| json!({ "step": key.step, "key": key.text() })).collect::<Vec<_>>()
+        };
         return context.out.document(&json!({
             "wanted": wanted,
             "ready": backward.ready.iter().map(|task| json!({
@@ -131,20 +135,42 @@ fn show(context: &mut Context, project: &Project, wanted: &Wanted, backward: &Ba
     }
     let mut table = Table::new(&[]).indented(2);
     for task in backward.ready.iter().take(SHOWN) {
-        table.row([Cell::state("ready"), task.key.step.as_str().into(), plan::key_text(flow, &task.key).into(), task.because.as_str().into()]);
+        table.row([
+            Cell::state("ready"),
+            task.key.step.as_str().into(),
+            plan::key_text(flow, &task.key).into(),
+            task.because.as_str().into(),
+        ]);
     }
     for later in backward.later.iter().take(SHOWN) {
-        table.row([Cell::from("later"), later.key.step.as_str().into(), plan::key_text(flow, &later.key).into(), later.after.as_str().into()]);
+        table.row([
+            Cell::from("later"),
+            later.key.step.as_str().into(),
+            plan::key_text(flow, &later.key).into(),
+            later.after.as_str().into(),
+        ]);
     }
     for evaluation in backward.missing.iter().take(SHOWN) {
-        table.row([Cell::state(plan::word(evaluation)), evaluation.key.step.as_str().into(), plan::key_text(flow, &evaluation.key).into(), evaluation.reason.text.as_str().into()]);
+        table.row([
+            Cell::state(plan::word(evaluation)),
+            evaluation.key.step.as_str().into(),
+            plan::key_text(flow, &evaluation.key).into(),
+            evaluation.reason.text.as_str().into(),
+        ]);
     }
     for source in backward.sources.iter().take(SHOWN) {
-        let why = format!("missing source: no file is there at {} for {}, and no step makes one", source.stations.join(" or "), range(source.span));
+        let why = format!(
+            "missing source: no file is there at {} for {}, and no step makes one",
+            source.stations.join(" or "),
+            range(source.span)
+        );
         table.row([Cell::state("missing"), source.product.as_str().into(), "".into(), why.into()]);
     }
     context.out.table(&table)?;
-    let hidden: usize = [backward.ready.len(), backward.later.len(), backward.missing.len(), backward.sources.len()].into_iter().map(|all| all.saturating_sub(SHOWN)).sum();
+    let hidden: usize = [backward.ready.len(), backward.later.len(), backward.missing.len(), backward.sources.len()]
+        .into_iter()
+        .map(|all| all.saturating_sub(SHOWN))
+        .sum();
     if hidden > 0 {
         context.out.line(format!("  and {hidden} more: --json lists all"))?;
     }

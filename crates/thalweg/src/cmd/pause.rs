@@ -12,7 +12,9 @@ use crate::exit::Exit;
 ///
 /// What runs goes on to its end.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg pause to-campus --why 'link is needed for a call'\n  thalweg pause campus\n  thalweg pause dmap --where site=sas")]
+#[command(
+    after_help = "Examples:\n  thalweg pause to-campus --why 'link is needed for a call'\n  thalweg pause campus\n  thalweg pause dmap --where site=sas"
+)]
 pub(crate) struct Pause {
     /// A step, a station, a product, or a path (at a station of this host, or STATION/PATH)
     #[arg(value_name = "STEP|STATION|PRODUCT|PATH")]

@@ -23,7 +23,9 @@ use crate::words::{ago, count, time};
 /// Works before anything has run: then the stations of this host are listed, and every file that its ready rule lets
 /// pass counts as read. With a ledger it goes by what the ledger knows, which is as old as the last listing.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg plan\n  thalweg plan --step dmap --all\n  thalweg plan --json | jq '.steps[] | {step, counts}'")]
+#[command(
+    after_help = "Examples:\n  thalweg plan\n  thalweg plan --step dmap --all\n  thalweg plan --json | jq '.steps[] | {step, counts}'"
+)]
 pub(crate) struct Plan {
     /// Only this step
     #[arg(long, value_name = "STEP")]
@@ -62,7 +64,10 @@ impl Plan {
             }
             None => {
                 let facts = survey(&project, now)?;
-                let basis = format!("there is no ledger yet: {} of this host listed now", count(facts.files.len() as u64, "file", "files"));
+                let basis = format!(
+                    "there is no ledger yet: {} of this host listed now",
+                    count(facts.files.len() as u64, "file", "files")
+                );
                 (self.steps(&project, &facts), basis)
             }
         };
@@ -82,7 +87,13 @@ impl Plan {
             let mut keys: BTreeSet<KeyId> = keys_of_step(flow, step, None, facts);
             keys.extend(facts.open_keys(name));
             keys.retain(|key| project.setup.here.contains(&key.station));
-            let mut plan = StepPlan { step: name.clone(), does: verb_text(step), counts: BTreeMap::new(), keys: Vec::new(), hidden: 0 };
+            let mut plan = StepPlan {
+                step: name.clone(),
+                does: verb_text(step),
+                counts: BTreeMap::new(),
+                keys: Vec::new(),
+                hidden: 0,
+            };
             for key in keys {
                 let evaluation = evaluate(flow, &key, facts, Occasion::default());
                 *plan.counts.entry(word(&evaluation)).or_default() += 1;
@@ -201,7 +212,11 @@ fn why(evaluation: &Evaluation) -> String {
         text.push_str(&format!(", until {}", time(until)));
     }
     if let Some(task) = &evaluation.task {
-        let outputs: Vec<String> = task.outputs.iter().filter_map(|output| Some(format!("{}/{}", output.station, output.path.as_ref()?))).collect();
+        let outputs: Vec<String> = task
+            .outputs
+            .iter()
+            .filter_map(|output| Some(format!("{}/{}", output.station, output.path.as_ref()?)))
+            .collect();
         if !outputs.is_empty() {
             text.push_str(&format!(" -> {}", outputs.join(", ")));
         }

@@ -20,7 +20,9 @@ use crate::work;
 ///
 /// A bad file is never deleted and never retried by itself; the report beside it says what is wrong.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg quarantine\n  thalweg quarantine list --released\n  thalweg quarantine release campus/sas_holding_dir/20191106.0000.00.sas.0.rawacf.h5")]
+#[command(
+    after_help = "Examples:\n  thalweg quarantine\n  thalweg quarantine list --released\n  thalweg quarantine release campus/sas_holding_dir/20191106.0000.00.sas.0.rawacf.h5"
+)]
 pub(crate) struct Quarantine {
     #[command(subcommand)]
     what: Option<What>,
@@ -36,7 +38,9 @@ enum What {
         released: bool,
     },
     /// Gives a file back: it is moved to its place and taken again
-    #[command(after_help = "Examples:\n  thalweg quarantine release campus/sas_holding_dir/20191106.0000.00.sas.0.rawacf.h5")]
+    #[command(
+        after_help = "Examples:\n  thalweg quarantine release campus/sas_holding_dir/20191106.0000.00.sas.0.rawacf.h5"
+    )]
     Release {
         /// Where it was, as a path or STATION/PATH
         #[arg(value_name = "PATH")]
@@ -71,7 +75,12 @@ fn list(context: &mut Context, released: bool) -> Done {
             (None, None) => "where it was".to_owned(),
         };
         let message = row.message.lines().next().unwrap_or_default();
-        table.row([time(row.at).into(), format!("{}/{}", row.station, row.path).into(), now.into(), Cell::from(format!("{}: {message}", row.class))]);
+        table.row([
+            time(row.at).into(),
+            format!("{}/{}", row.station, row.path).into(),
+            now.into(),
+            Cell::from(format!("{}: {message}", row.class)),
+        ]);
     }
     if table.is_empty() {
         context.out.line("no file is put aside")?;
@@ -87,11 +96,14 @@ fn release(context: &mut Context, path: &OsStr) -> Done {
     let located = steering::locate(&project, path);
     let name = RelPath::from_bytes(path.as_bytes());
     let is_it = |row: &&thalweg_ledger::QuarantineRow| {
-        located.as_ref().is_some_and(|(station, path)| row.station == *station && (row.path == *path || row.moved_to.as_ref() == Some(path)))
-            || row.path.file_name() == name.as_str()
+        located.as_ref().is_some_and(|(station, path)| {
+            row.station == *station && (row.path == *path || row.moved_to.as_ref() == Some(path))
+        }) || row.path.file_name() == name.as_str()
     };
     let Some(row) = rows.iter().find(is_it) else {
-        return Err(Failure::usage(format!("{name} is not put aside")).help("`thalweg quarantine` lists the files that are"));
+        return Err(
+            Failure::usage(format!("{name} is not put aside")).help("`thalweg quarantine` lists the files that are")
+        );
     };
     let request = Request::Retry {
         step: None,

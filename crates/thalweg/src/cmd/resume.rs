@@ -24,7 +24,13 @@ pub(crate) struct Resume {
 
 impl Resume {
     pub(crate) fn run(self, context: &mut Context) -> Done {
-        steering::take_down(context, &[HoldKind::Pause, HoldKind::Drain], self.what.as_deref(), &self.wheres, "resume")?;
+        steering::take_down(
+            context,
+            &[HoldKind::Pause, HoldKind::Drain],
+            self.what.as_deref(),
+            &self.wheres,
+            "resume",
+        )?;
         Ok(Exit::Done)
     }
 }

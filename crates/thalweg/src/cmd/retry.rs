@@ -14,7 +14,9 @@ use crate::work;
 ///
 /// Without a name: everything that failed. An engine that runs on the ledger is asked to; else this process does it.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg retry\n  thalweg retry to-campus\n  thalweg retry dmap --where site=sas\n  thalweg retry --quarantined")]
+#[command(
+    after_help = "Examples:\n  thalweg retry\n  thalweg retry to-campus\n  thalweg retry dmap --where site=sas\n  thalweg retry --quarantined"
+)]
 pub(crate) struct Retry {
     /// A step, a station, or a path
     #[arg(value_name = "STEP|STATION|PATH")]

@@ -19,7 +19,9 @@ use crate::work::{Telling, conclude, tell};
 /// Goes on until it is told to stop: SIGTERM and SIGINT let it end in order, SIGHUP has it read the flow file again. With
 /// --once it ends when nothing is left to do, with 4 if anything failed.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg run\n  thalweg run --once\n  thalweg run --at campus --slots 4 -v\n  thalweg run --once --json | jq 'select(.event == \"run_failed\")'")]
+#[command(
+    after_help = "Examples:\n  thalweg run\n  thalweg run --once\n  thalweg run --at campus --slots 4 -v\n  thalweg run --once --json | jq 'select(.event == \"run_failed\")'"
+)]
 pub(crate) struct Run {
     /// Until nothing is left to do, then end
     #[arg(long)]
@@ -85,7 +87,11 @@ fn reload(handle: &Handle, global: &Global, clock: &Arc<dyn thalweg_core::Clock>
         Err(failure) => {
             use std::io::Write;
             // Standard error may be closed; the old flow stays in force either way.
-            let _ = writeln!(std::io::stderr(), "the flow file was not read again, the old one stays in force\n{}", failure.text());
+            let _ = writeln!(
+                std::io::stderr(),
+                "the flow file was not read again, the old one stays in force\n{}",
+                failure.text()
+            );
         }
     }
 }

@@ -12,7 +12,9 @@ use crate::words::time;
 
 /// Lists runs, newest first
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg runs\n  thalweg runs --failed --from 1d\n  thalweg runs --step dmap --limit 5\n  thalweg runs --json | jq -r 'select(.state == \"failed\") | .message'")]
+#[command(
+    after_help = "Examples:\n  thalweg runs\n  thalweg runs --failed --from 1d\n  thalweg runs --step dmap --limit 5\n  thalweg runs --json | jq -r 'select(.state == \"failed\") | .message'"
+)]
 pub(crate) struct Runs {
     /// Only of this step
     #[arg(long, value_name = "STEP")]
@@ -79,5 +81,7 @@ impl Runs {
 /// Returns how long a run took, or takes so far.
 pub(super) fn took(run: &RunRow, now: Timestamp) -> String {
     let span = run.ended.unwrap_or(now).duration_since(run.started);
-    thalweg_core::units::format_duration(jiff::SignedDuration::from_millis(i64::try_from(span.as_millis()).unwrap_or(0)))
+    thalweg_core::units::format_duration(jiff::SignedDuration::from_millis(
+        i64::try_from(span.as_millis()).unwrap_or(0),
+    ))
 }

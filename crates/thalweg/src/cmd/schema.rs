@@ -7,7 +7,9 @@ use crate::exit::Exit;
 
 /// Prints the JSON Schema of flow files, for editors
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg schema > flow.schema.json\n  # first line of flow.toml, for editors with a TOML language server:\n  #:schema ./flow.schema.json")]
+#[command(
+    after_help = "Examples:\n  thalweg schema > flow.schema.json\n  # first line of flow.toml, for editors with a TOML language server:\n  #:schema ./flow.schema.json"
+)]
 pub(crate) struct Schema {}
 
 impl Schema {

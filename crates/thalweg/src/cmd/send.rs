@@ -20,7 +20,9 @@ use crate::words::size;
 /// interruption the same command goes on where it was. What is there with the same content is not sent again; other
 /// content under the name is refused. Only paths of this host are carried out.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg send 20191106.0000.00.sas.0.rawacf.h5 /borealis_nas/rawacf/\n  thalweg send data/*.h5 /mnt/usb --readback\n  thalweg send a.dat /backup/a-2024.dat")]
+#[command(
+    after_help = "Examples:\n  thalweg send 20191106.0000.00.sas.0.rawacf.h5 /borealis_nas/rawacf/\n  thalweg send data/*.h5 /mnt/usb --readback\n  thalweg send a.dat /backup/a-2024.dat"
+)]
 pub(crate) struct Send {
     /// Files or folders, then where to
     #[arg(value_name = "SRC... DEST", num_args = 2.., required = true)]
@@ -38,7 +40,8 @@ impl Send {
         }
         let into = dest.is_dir() || sources.len() > 1 || dest.as_os_str().as_bytes().ends_with(b"/");
         if into && !dest.is_dir() {
-            return Err(Failure::usage(format!("{} is no folder", dest.display())).help("make the folder first, or name the new file without a `/` at the end"));
+            return Err(Failure::usage(format!("{} is no folder", dest.display()))
+                .help("make the folder first, or name the new file without a `/` at the end"));
         }
         let mut worst = Exit::Done;
         for source in sources {
@@ -64,7 +67,8 @@ impl Send {
         }
         let (to, to_path) = place(target)?;
         if !target.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir()) {
-            return Err(Failure::usage(format!("the folder of {} is not there", target.display())).help("make the folder first"));
+            return Err(Failure::usage(format!("the folder of {} is not there", target.display()))
+                .help("make the folder first"));
         }
         // The same command finds what an interrupted one left.
         let mut id = Hasher::new();
@@ -75,7 +79,9 @@ impl Send {
         let id = format!("send-{}", id.digest().short());
         let bar = (context.out.terminal && !context.out.json && context.out.verbosity >= 0).then(|| {
             let bar = indicatif::ProgressBar::new(0);
-            let style = indicatif::ProgressStyle::with_template("{msg}  {wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left");
+            let style = indicatif::ProgressStyle::with_template(
+                "{msg}  {wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
+            );
             bar.set_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()));
             bar.set_message(source.file_name().unwrap_or_default().to_string_lossy().into_owned());
             bar
@@ -98,7 +104,10 @@ impl Send {
         copied.map_err(|error| {
             let failure = Failure::from(error);
             if failure.exit == Exit::Refused {
-                return Failure { help: Some("compare the two; remove the one at the destination if it is not wanted".to_owned()), ..failure };
+                return Failure {
+                    help: Some("compare the two; remove the one at the destination if it is not wanted".to_owned()),
+                    ..failure
+                };
             }
             failure
         })
@@ -118,7 +127,13 @@ fn tell(context: &mut Context, source: &Path, target: &Path, copied: &Copied) ->
         }));
     }
     let how = if copied.already_there { "already there" } else { "sent" };
-    out.line(format!("{how}  {} -> {}  {}, {}", source.display(), target.display(), size(copied.size), copied.hash.short()))
+    out.line(format!(
+        "{how}  {} -> {}  {}, {}",
+        source.display(),
+        target.display(),
+        size(copied.size),
+        copied.hash.short()
+    ))
 }
 
 // The folder and the name below it.

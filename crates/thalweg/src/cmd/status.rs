@@ -18,7 +18,9 @@ use crate::words::{ago, count, opt_time, size};
 
 /// Says what is going on: stations, products, steps, what is held or put aside
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg status\n  thalweg status --where site=sas\n  watch -n 10 thalweg status\n  thalweg status --json | jq '.steps[] | select(.failed > 0)'")]
+#[command(
+    after_help = "Examples:\n  thalweg status\n  thalweg status --where site=sas\n  watch -n 10 thalweg status\n  thalweg status --json | jq '.steps[] | select(.failed > 0)'"
+)]
 pub(crate) struct Status {
     /// Counts only files and keys where a field has a value; repeatable
     #[arg(long = "where", value_name = "FIELD=VALUE")]
@@ -32,9 +34,14 @@ impl Status {
         let now = context.now();
         let Some(ledger) = project.ledger_if_any()? else {
             if context.out.json {
-                context.out.document(&json!({ "flow": project.flow().name, "now": now, "ledger": null, "engine": null }))?;
+                context
+                    .out
+                    .document(&json!({ "flow": project.flow().name, "now": now, "ledger": null, "engine": null }))?;
             } else {
-                context.out.line(format!("{}: there is no ledger yet: `thalweg plan` says what would be done, `thalweg run` does it", project.flow().name))?;
+                context.out.line(format!(
+                    "{}: there is no ledger yet: `thalweg plan` says what would be done, `thalweg run` does it",
+                    project.flow().name
+                ))?;
             }
             return Ok(Exit::Done);
         };
@@ -45,7 +52,8 @@ impl Status {
         } else {
             (some_tallies(reader, &wheres, now)?, some_steps(reader, &wheres, now)?)
         };
-        let order: BTreeMap<&String, usize> = project.flow().step_order.iter().enumerate().map(|(at, name)| (name, at)).collect();
+        let order: BTreeMap<&String, usize> =
+            project.flow().step_order.iter().enumerate().map(|(at, name)| (name, at)).collect();
         steps.sort_by_key(|summary| order.get(&summary.step).copied().unwrap_or(usize::MAX));
         let quarantined = reader.quarantined(&QuarantineFilter::default())?.len() as u64;
         let pid = engine_pid(&project.setup);
@@ -59,16 +67,18 @@ impl Status {
         if context.out.json {
             let stations: Vec<_> = stations
                 .iter()
-                .map(|(name, station, here, listing, space)| json!({
-                    "station": name,
-                    "here": here,
-                    "root": station.root,
-                    "reach": station.reach.as_ref().map(|reach| &reach.url),
-                    "free": space.map(|space| space.free),
-                    "total": space.map(|space| space.total),
-                    "listed": listing.as_ref().and_then(|listing| listing.ok_started),
-                    "listing_error": listing.as_ref().and_then(|listing| listing.error.as_ref()),
-                }))
+                .map(|(name, station, here, listing, space)| {
+                    json!({
+                        "station": name,
+                        "here": here,
+                        "root": station.root,
+                        "reach": station.reach.as_ref().map(|reach| &reach.url),
+                        "free": space.map(|space| space.free),
+                        "total": space.map(|space| space.total),
+                        "listed": listing.as_ref().and_then(|listing| listing.ok_started),
+                        "listing_error": listing.as_ref().and_then(|listing| listing.error.as_ref()),
+                    })
+                })
                 .collect();
             context.out.document(&json!({
                 "flow": project.flow().name,
@@ -97,7 +107,10 @@ impl Status {
                 (Some(reach), false) => format!("not of this host ({})", reach.url),
                 (None, false) => "not of this host".to_owned(),
             };
-            let listed = listing.as_ref().and_then(|listing| listing.ok_started).map_or_else(|| "never".to_owned(), |at| ago(at, now));
+            let listed = listing
+                .as_ref()
+                .and_then(|listing| listing.ok_started)
+                .map_or_else(|| "never".to_owned(), |at| ago(at, now));
             table.row([
                 name.as_str().into(),
                 Cell::right(space.map_or_else(|| "-".to_owned(), |space| size(space.free))),
@@ -123,9 +136,20 @@ impl Status {
         }
         out.table(&table)?;
         out.line("")?;
-        let mut table = Table::new(&["step", "finished", "running", "ready", "waiting", "blocked", "failed", "quarantined", "last run"]);
+        let mut table = Table::new(&[
+            "step",
+            "finished",
+            "running",
+            "ready",
+            "waiting",
+            "blocked",
+            "failed",
+            "quarantined",
+            "last run",
+        ]);
         for summary in &steps {
-            let last = reader.runs(&thalweg_ledger::RunFilter { step: Some(summary.step.clone()), ..Default::default() }, 1)?;
+            let last = reader
+                .runs(&thalweg_ledger::RunFilter { step: Some(summary.step.clone()), ..Default::default() }, 1)?;
             let last = last.first();
             table.row([
                 summary.step.as_str().into(),
@@ -136,7 +160,8 @@ impl Status {
                 summary.blocked.into(),
                 summary.failed.into(),
                 summary.quarantined.into(),
-                last.map_or_else(|| "never".to_owned(), |run| format!("{} {}", opt_time(Some(run.started)), run.state)).into(),
+                last.map_or_else(|| "never".to_owned(), |run| format!("{} {}", opt_time(Some(run.started)), run.state))
+                    .into(),
             ]);
         }
         if table.is_empty() {
@@ -153,7 +178,8 @@ impl Status {
         }
         if quarantined > 0 {
             out.line("")?;
-            let text = out.paint(Tone::Bad, &format!("{} put aside as bad", count(quarantined, "file is", "files are")));
+            let text =
+                out.paint(Tone::Bad, &format!("{} put aside as bad", count(quarantined, "file is", "files are")));
             out.line(format!("{text}: `thalweg quarantine` says why"))?;
         }
         Ok(Exit::Done)
@@ -175,7 +201,10 @@ fn some_tallies(reader: &Reader, wheres: &[Where], now: thalweg_core::Timestamp)
             }
         }
     }
-    Ok(tallies.into_iter().map(|((station, product, state), (files, bytes))| FileTally { station, product, state, files, bytes }).collect())
+    Ok(tallies
+        .into_iter()
+        .map(|((station, product, state), (files, bytes))| FileTally { station, product, state, files, bytes })
+        .collect())
 }
 
 fn some_steps(reader: &Reader, wheres: &[Where], now: thalweg_core::Timestamp) -> Result<Vec<StepSummary>, Failure> {
@@ -186,7 +215,14 @@ fn some_steps(reader: &Reader, wheres: &[Where], now: thalweg_core::Timestamp) -
             let mut fields = key.fields.clone();
             // The fields of a driving file stand with the file.
             if let Some((product, identity)) = key.driving_product.as_ref().zip(key.driving_fields_key.as_ref()) {
-                fields.extend(reader.files_of(None, product, identity)?.into_iter().next().map(|row| row.fields).unwrap_or_default());
+                fields.extend(
+                    reader
+                        .files_of(None, product, identity)?
+                        .into_iter()
+                        .next()
+                        .map(|row| row.fields)
+                        .unwrap_or_default(),
+                );
             }
             if !wheres.iter().all(|condition| condition.holds(&fields, now)) {
                 continue;

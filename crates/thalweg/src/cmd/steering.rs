@@ -116,7 +116,8 @@ pub(crate) fn locate(project: &Project, text: &OsStr) -> Option<(String, RelPath
 
 /// Returns who gives the command.
 pub(crate) fn who() -> String {
-    let named = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let named =
+        ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
@@ -186,8 +187,9 @@ pub(crate) fn put_up(
 fn ready_folder(project: &Project) -> Result<&Path, Failure> {
     let path = project.setup.ledger.as_path();
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Failure::config(format!("failed to make the ledger's folder {}: {error}", folder.display())))?;
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Failure::config(format!("failed to make the ledger's folder {}: {error}", folder.display()))
+        })?;
     }
     Ok(path)
 }
@@ -224,11 +226,18 @@ pub(crate) fn take_down(
     if ending.is_empty() && number.is_none() {
         // Twice is as good as once.
         let nothing = format!("there is nothing to {verb}");
-        return if context.out.json { context.out.document(&json!({ "ended": [] })) } else { context.out.line(nothing) };
+        return if context.out.json {
+            context.out.document(&json!({ "ended": [] }))
+        } else {
+            context.out.line(nothing)
+        };
     }
     if ending.is_empty() {
-        return Err(Failure::usage(format!("nothing of the number {} is held", word.unwrap_or_default().to_string_lossy()))
-            .help("`thalweg status` lists what is held, with its number"));
+        return Err(Failure::usage(format!(
+            "nothing of the number {} is held",
+            word.unwrap_or_default().to_string_lossy()
+        ))
+        .help("`thalweg status` lists what is held, with its number"));
     }
     let at = context.now();
     let ids: Vec<HoldId> = ending.iter().map(|hold| hold.id).collect();
@@ -253,7 +262,12 @@ pub(crate) fn take_down(
 
 /// Returns a hold in words.
 pub(crate) fn hold_text(hold: &HoldRow) -> String {
-    let subject = Subject { step: hold.step.clone(), station: hold.station.clone(), product: hold.product.clone(), path: hold.path.clone() };
+    let subject = Subject {
+        step: hold.step.clone(),
+        station: hold.station.clone(),
+        product: hold.product.clone(),
+        path: hold.path.clone(),
+    };
     let condition = hold.where_text.as_ref().map(|text| format!(" where {text}")).unwrap_or_default();
     format!("{} of {}{condition} by {} since {}: {}", hold.kind, subject.text(), hold.by, time(hold.since), hold.why)
 }

@@ -24,7 +24,9 @@ enum What {
     /// Converts Borealis rawacf files of any version and layout into one DMAP file
     ///
     /// The output appears under its name when it is complete, and not at all if anything fails.
-    #[command(after_help = "Examples:\n  thalweg superdarn to-dmap 20191106.0000.00.sas.0.rawacf.hdf5 -o 20191106.0000.00.sas.a.rawacf.bz2\n  thalweg superdarn to-dmap a.h5 b.h5 -o day.rawacf --station xyz=99\n  thalweg superdarn to-dmap old.hdf5 -o old.rawacf --slice 0 --lenient")]
+    #[command(
+        after_help = "Examples:\n  thalweg superdarn to-dmap 20191106.0000.00.sas.0.rawacf.hdf5 -o 20191106.0000.00.sas.a.rawacf.bz2\n  thalweg superdarn to-dmap a.h5 b.h5 -o day.rawacf --station xyz=99\n  thalweg superdarn to-dmap old.hdf5 -o old.rawacf --slice 0 --lenient"
+    )]
     ToDmap {
         /// Borealis rawacf files, in the order of the output
         #[arg(required = true, value_name = "IN")]
@@ -61,12 +63,24 @@ enum What {
 
 impl Superdarn {
     pub(crate) fn run(self, context: &mut Context) -> Done {
-        let What::ToDmap { inputs, output, scaling, slice, lenient, drop_bad_records, compat, force, station, source_name } = self.what;
+        let What::ToDmap {
+            inputs,
+            output,
+            scaling,
+            slice,
+            lenient,
+            drop_bad_records,
+            compat,
+            force,
+            station,
+            source_name,
+        } = self.what;
         let mut stations = BTreeMap::new();
         for text in &station {
             let id = text.split_once('=').and_then(|(code, id)| Some((code.to_owned(), id.parse::<i16>().ok()?)));
             let Some((code, id)) = id else {
-                return Err(Failure::usage(format!("--station {text}: a code and a number are meant")).help("write --station sas=5"));
+                return Err(Failure::usage(format!("--station {text}: a code and a number are meant"))
+                    .help("write --station sas=5"));
             };
             stations.insert(code, id);
         }

@@ -10,9 +10,9 @@ use thalweg_ledger::{FileFilter, FileRow, FileState};
 
 use super::{Context, Done};
 use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::out::{Cell, Table};
 use crate::project::Project;
-use crate::failure::Failure;
 use crate::view::View;
 use crate::words::{count, size, time};
 use crate::work;
@@ -22,7 +22,9 @@ use crate::work;
 /// Every proof is looked at again at the moment of deletion. Free space is looked at after each file, so that a keep
 /// with `when_free_below` may delete less than is listed.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg trim\n  thalweg trim radar\n  thalweg trim --yes\n  thalweg trim --json | jq 'select(.delete) | .path'")]
+#[command(
+    after_help = "Examples:\n  thalweg trim\n  thalweg trim radar\n  thalweg trim --yes\n  thalweg trim --json | jq 'select(.delete) | .path'"
+)]
 pub(crate) struct Trim {
     /// Only at this station; for the list only
     #[arg(value_name = "STATION")]
@@ -69,7 +71,9 @@ impl Trim {
         let facts = view.facts(flow);
         let mut decisions = Vec::new();
         for keep in flow.keeps.values() {
-            let stations = keep.at.iter().filter(|at| project.setup.here.contains(*at) && self.station.as_ref().is_none_or(|wanted| wanted == *at));
+            let stations = keep.at.iter().filter(|at| {
+                project.setup.here.contains(*at) && self.station.as_ref().is_none_or(|wanted| wanted == *at)
+            });
             for station in stations {
                 for product in &keep.products {
                     let mut filter = FileFilter {
@@ -94,7 +98,13 @@ impl Trim {
         Ok(decisions)
     }
 
-    fn show(&self, context: &mut Context, project: &Project, view: &View, decisions: &[Decision]) -> Result<(), Failure> {
+    fn show(
+        &self,
+        context: &mut Context,
+        project: &Project,
+        view: &View,
+        decisions: &[Decision],
+    ) -> Result<(), Failure> {
         if context.out.json {
             for decision in decisions {
                 let (proofs, reason) = match &decision.word {
@@ -121,27 +131,54 @@ impl Trim {
             let bytes: u64 = free.iter().map(|decision| decision.row.stat.size).sum();
             out.heading(&format!("{} at {}", keep.name, keep.at.join(", ")))?;
             let stay = of_keep.len() - free.len();
-            out.line(format!("  {} may be deleted ({}), {stay} stay", count(free.len() as u64, "file", "files"), size(bytes)))?;
+            out.line(format!(
+                "  {} may be deleted ({}), {stay} stay",
+                count(free.len() as u64, "file", "files"),
+                size(bytes)
+            ))?;
             if let Some(below) = &keep.delete.when_free_below {
                 for at in &keep.at {
                     if let Some(space) = view.places.store(at).and_then(|store| store.free_space().ok()) {
                         let enough = space.free >= below.bytes_of(space.total);
-                        let then = if enough { "so nothing would be deleted now" } else { "so the oldest would be deleted until there is enough" };
-                        out.line(format!("  {at} has {} free of {}, the rule is {below}: {then}", size(space.free), size(space.total)))?;
+                        let then = if enough {
+                            "so nothing would be deleted now"
+                        } else {
+                            "so the oldest would be deleted until there is enough"
+                        };
+                        out.line(format!(
+                            "  {at} has {} free of {}, the rule is {below}: {then}",
+                            size(space.free),
+                            size(space.total)
+                        ))?;
                     }
                 }
             }
             let mut table = Table::new(&[]).indented(2);
             for decision in &free {
-                let proofs: Vec<String> = decision.word.iter().flatten().map(|proof| format!("{} at {}", proof.product, proof.station)).collect();
+                let proofs: Vec<String> = decision
+                    .word
+                    .iter()
+                    .flatten()
+                    .map(|proof| format!("{} at {}", proof.product, proof.station))
+                    .collect();
                 let rests = if proofs.is_empty() { String::new() } else { format!("rests on {}", proofs.join(", ")) };
-                table.row([Cell::from("delete"), place(&decision.row).into(), Cell::right(size(decision.row.stat.size)), rests.into()]);
+                table.row([
+                    Cell::from("delete"),
+                    place(&decision.row).into(),
+                    Cell::right(size(decision.row.stat.size)),
+                    rests.into(),
+                ]);
             }
             let limit = if self.all { usize::MAX } else { SHOWN };
             for decision in of_keep.iter().filter(|decision| decision.word.is_err()).take(limit) {
                 let Err(reason) = &decision.word else { continue };
                 let until = reason.until.map(|until| format!(", until {}", time(until))).unwrap_or_default();
-                table.row([Cell::from("stays"), place(&decision.row).into(), Cell::right(size(decision.row.stat.size)), format!("{}{until}", reason.text).into()]);
+                table.row([
+                    Cell::from("stays"),
+                    place(&decision.row).into(),
+                    Cell::right(size(decision.row.stat.size)),
+                    format!("{}{until}", reason.text).into(),
+                ]);
             }
             out.table(&table)?;
             if stay > limit {

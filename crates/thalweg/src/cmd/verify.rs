@@ -12,7 +12,9 @@ use crate::work;
 ///
 /// A file that differs is an alarm, never overwritten. Without options: a sample of 5 %.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg verify\n  thalweg verify --sample 20%\n  thalweg verify --all --at campus")]
+#[command(
+    after_help = "Examples:\n  thalweg verify\n  thalweg verify --sample 20%\n  thalweg verify --all --at campus"
+)]
 pub(crate) struct Verify {
     /// All files
     #[arg(long, conflicts_with = "sample")]

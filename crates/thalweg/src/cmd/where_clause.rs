@@ -25,8 +25,14 @@ enum How {
     More,
 }
 
-const SIGNS: [(&str, How); 6] =
-    [("!=", How::Unequal), ("<=", How::AtMost), (">=", How::AtLeast), ("=", How::Equal), ("<", How::Less), (">", How::More)];
+const SIGNS: [(&str, How); 6] = [
+    ("!=", How::Unequal),
+    ("<=", How::AtMost),
+    (">=", How::AtLeast),
+    ("=", How::Equal),
+    ("<", How::Less),
+    (">", How::More),
+];
 
 impl Where {
     /// Reads `field=value`; also `!=`, `<`, `<=`, `>`, `>=`.
@@ -68,7 +74,11 @@ impl Where {
         if fields.contains(&self.field.as_str()) {
             return Ok(());
         }
-        let there = if fields.is_empty() { "its files have no fields".to_owned() } else { format!("fields: {}", fields.join(", ")) };
+        let there = if fields.is_empty() {
+            "its files have no fields".to_owned()
+        } else {
+            format!("fields: {}", fields.join(", "))
+        };
         Err(Failure::usage(format!("--where {}: files of {product} have no such field", self.field)).help(there))
     }
 
@@ -129,7 +139,8 @@ pub(crate) fn condition(texts: &[String]) -> Result<Option<String>, Failure> {
     for text in texts {
         let part = simple(text).unwrap_or_else(|| text.clone());
         if let Err(error) = Expr::parse(&part) {
-            return Err(Failure::usage(format!("--where {text}: {error}")).help("write --where field=value, or a condition: \"site == 'sas' and slice > 0\""));
+            return Err(Failure::usage(format!("--where {text}: {error}"))
+                .help("write --where field=value, or a condition: \"site == 'sas' and slice > 0\""));
         }
         parts.push(if texts.len() > 1 { format!("({part})") } else { part });
     }
@@ -164,7 +175,17 @@ mod tests {
     #[test]
     fn comparisons_go_by_the_type_of_the_field() {
         let holds = |text: &str| Where::parse(text).unwrap().holds(&fields(), Timestamp::UNIX_EPOCH);
-        for text in ["site=sas", "slice=2", "slice=c", "slice>1", "slice<=2", "time>=2024-01-31", "site!=cly", "none!=1", "site == 'sas'"] {
+        for text in [
+            "site=sas",
+            "slice=2",
+            "slice=c",
+            "slice>1",
+            "slice<=2",
+            "time>=2024-01-31",
+            "site!=cly",
+            "none!=1",
+            "site == 'sas'",
+        ] {
             assert!(holds(text), "{text}");
         }
         for text in ["site=sa", "slice=02x", "slice<2", "time<2024-01-31", "none=1"] {

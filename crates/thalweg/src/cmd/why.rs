@@ -17,7 +17,9 @@ use crate::view::View;
 /// What it is, when it was seen, why it counts as complete or not, every run that made it or was made from it with times
 /// and errors, where copies are, what comes next for it and when, and what each keep says of it.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg why /sddata/sas_data/20191106.0000.00.sas.a.rawacf.bz2\n  thalweg why campus/sas_data/20191106.0000.00.sas.a.rawacf.bz2\n  thalweg why campus:sas_data/20191106.0000.00.sas.a.rawacf.bz2 --json | jq .next")]
+#[command(
+    after_help = "Examples:\n  thalweg why /sddata/sas_data/20191106.0000.00.sas.a.rawacf.bz2\n  thalweg why campus/sas_data/20191106.0000.00.sas.a.rawacf.bz2\n  thalweg why campus:sas_data/20191106.0000.00.sas.a.rawacf.bz2 --json | jq .next"
+)]
 pub(crate) struct Why {
     /// The file: a path, or STATION/PATH
     #[arg(value_name = "PATH")]
@@ -33,8 +35,11 @@ impl Why {
         let (station, path) = match located {
             Some(found) => found,
             None => story::by_name(&view, &self.path)?.ok_or_else(|| {
-                Failure::usage(format!("{} lies below no station of this host and is not known to the ledger", self.path.to_string_lossy()))
-                    .help("name it as STATION/PATH; `thalweg status` lists the stations")
+                Failure::usage(format!(
+                    "{} lies below no station of this host and is not known to the ledger",
+                    self.path.to_string_lossy()
+                ))
+                .help("name it as STATION/PATH; `thalweg status` lists the stations")
             })?,
         };
         let story = story::Story::gather(&project, &view, &station, &path)?;

@@ -136,13 +136,24 @@ impl Story {
     /// # Errors
     ///
     /// Those of the ledger.
-    pub(crate) fn gather(system: &System, folder: &Path, project: &Project, outcome: Outcome, seconds: f64, now: Timestamp) -> Result<Self, Failure> {
+    pub(crate) fn gather(
+        system: &System,
+        folder: &Path,
+        project: &Project,
+        outcome: Outcome,
+        seconds: f64,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
         let ledger = project.ledger()?;
         let view = View::open(project, &ledger, now)?;
         let rows = all_files(&view)?;
         let words = words(project, &view, &rows)?;
         let put_aside = put_aside(system, &view)?;
-        let mut unexpected: Vec<String> = put_aside.iter().filter(|bad| !bad.planted).map(|bad| format!("{} was put aside: {}", bad.file, bad.why)).collect();
+        let mut unexpected: Vec<String> = put_aside
+            .iter()
+            .filter(|bad| !bad.planted)
+            .map(|bad| format!("{} was put aside: {}", bad.file, bad.why))
+            .collect();
         for word in &words {
             if matches!(word.next, Next::Failed | Next::Ready | Next::Blocked) {
                 unexpected.push(format!("{} of {} is {}: {}", word.key.step, word.about, word.next, word.why));
@@ -191,7 +202,12 @@ impl Story {
         out.line(format!("{} in {}: {how}", self.demo, self.folder))?;
         out.line("")?;
         out.heading("What arrived")?;
-        out.line(format!("  {}, {}, in {}", count(self.arrived.files, "file", "files"), size(self.arrived.bytes), count(self.arrived.sets.len() as u64, "set", "sets")))?;
+        out.line(format!(
+            "  {}, {}, in {}",
+            count(self.arrived.files, "file", "files"),
+            size(self.arrived.bytes),
+            count(self.arrived.sets.len() as u64, "set", "sets")
+        ))?;
         out.line("")?;
         out.heading("What was done with it")?;
         let mut table = Table::new(&[]).indented(2);
@@ -308,7 +324,10 @@ fn words(project: &Project, view: &View, rows: &[FileRow]) -> Result<Vec<Word>, 
     let mut keys: BTreeMap<KeyId, String> = BTreeMap::new();
     for row in rows {
         for key in touched(flow, &file_fact(flow, row.clone()), &facts) {
-            let own = flow.steps.get(&key.step).is_some_and(|step| step.takes.contains(&row.product) && key.station == row.station);
+            let own = flow
+                .steps
+                .get(&key.step)
+                .is_some_and(|step| step.takes.contains(&row.product) && key.station == row.station);
             if own {
                 keys.entry(key).or_insert_with(|| place(row));
             }
@@ -360,7 +379,13 @@ fn lies(project: &Project, rows: &[FileRow]) -> Vec<Lies> {
     let mut lies: Vec<Lies> = Vec::new();
     for row in rows.iter().filter(|row| matches!(row.state, FileState::Present | FileState::Settling)) {
         if lies.last().is_none_or(|last| last.station != row.station || last.product != row.product) {
-            lies.push(Lies { station: row.station.clone(), product: row.product.clone(), files: 0, bytes: 0, paths: Vec::new() });
+            lies.push(Lies {
+                station: row.station.clone(),
+                product: row.product.clone(),
+                files: 0,
+                bytes: 0,
+                paths: Vec::new(),
+            });
         }
         if let Some(last) = lies.last_mut() {
             last.files += 1;
@@ -374,7 +399,9 @@ fn lies(project: &Project, rows: &[FileRow]) -> Vec<Lies> {
     // From the instrument to those who use its data, as the flow file names the steps.
     let flow = project.flow();
     let first_step = |station: &str| {
-        let step = |name: &String| flow.steps.get(name).is_some_and(|step| step.at.iter().chain(&step.to).any(|at| at == station));
+        let step = |name: &String| {
+            flow.steps.get(name).is_some_and(|step| step.at.iter().chain(&step.to).any(|at| at == station))
+        };
         flow.step_order.iter().position(step).unwrap_or(usize::MAX)
     };
     let works = |station: &str| flow.steps.values().any(|step| step.at.iter().any(|at| at == station));
@@ -382,7 +409,13 @@ fn lies(project: &Project, rows: &[FileRow]) -> Vec<Lies> {
     lies
 }
 
-fn held_back(system: &System, project: &Project, view: &View, rows: &[FileRow], words: &[Word]) -> Result<Vec<HeldBack>, Failure> {
+fn held_back(
+    system: &System,
+    project: &Project,
+    view: &View,
+    rows: &[FileRow],
+    words: &[Word],
+) -> Result<Vec<HeldBack>, Failure> {
     let flow = project.flow();
     let facts = view.facts(flow);
     let mut held = Vec::new();
@@ -437,7 +470,9 @@ fn retention(project: &Project, view: &View, rows: &[FileRow]) -> Result<Vec<Ret
             let fact = file_fact(flow, row.clone());
             match may_delete(flow, &ageless, &fact, &facts) {
                 Ok(proofs) => {
-                    retention.rests_on.extend(proofs.iter().map(|proof| format!("{} at {}", proof.product, proof.station)));
+                    retention
+                        .rests_on
+                        .extend(proofs.iter().map(|proof| format!("{} at {}", proof.product, proof.station)));
                     match may_delete(flow, keep, &fact, &facts) {
                         Ok(_) => retention.may_delete += 1,
                         Err(reason) => {
@@ -463,7 +498,11 @@ fn retention(project: &Project, view: &View, rows: &[FileRow]) -> Result<Vec<Ret
 
 fn commands(system: &System, project: &Project) -> Vec<[String; 2]> {
     let flow = project.setup.flow_path.display().to_string();
-    let quoted = if flow.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c)) { flow } else { format!("'{}'", flow.replace('\'', r"'\''")) };
+    let quoted = if flow.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c)) {
+        flow
+    } else {
+        format!("'{}'", flow.replace('\'', r"'\''"))
+    };
     let line = |rest: String, about: &str| [format!("thalweg --flow {quoted} {rest}"), about.to_owned()];
     vec![
         line("status".to_owned(), "where everything is"),

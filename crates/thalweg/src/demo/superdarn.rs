@@ -91,5 +91,7 @@ fn halve(path: &Path) -> Result<(), Failure> {
         file.set_len(file.metadata()?.len() * 3 / 5)?;
         file.sync_all()
     };
-    cut().map_err(|error: std::io::Error| Failure::new(Exit::Unexpected, format!("failed to write {}: {error}", path.display())))
+    cut().map_err(|error: std::io::Error| {
+        Failure::new(Exit::Unexpected, format!("failed to write {}: {error}", path.display()))
+    })
 }

@@ -38,7 +38,11 @@ fn a_mistake_in_the_flow_is_explained_at_its_place() {
     let folder = project();
     let at = folder.path();
     let text = std::fs::read_to_string(at.join("flow.toml")).expect("the flow");
-    write(at, "bad.toml", &text.replace("products = [\"raw\"]", "products = [\"rwa\"]").replace("to = \"there\"", "to = \"hree\""));
+    write(
+        at,
+        "bad.toml",
+        &text.replace("products = [\"raw\"]", "products = [\"rwa\"]").replace("to = \"there\"", "to = \"hree\""),
+    );
     let (out, _) = run(at, &["check", "bad.toml"], 3);
     assert!(out.contains("bad.toml:21:7") && out.contains("did you mean `raw`?"), "{out}");
     assert!(out.contains("2 errors"), "all mistakes are told, not the first: {out}");
@@ -71,7 +75,8 @@ fn a_bad_file_ends_a_verb_with_4_and_a_report_says_why() {
     write(at, "bad.rawacf", "this is no DMAP file at all, but long enough to hold a header");
     for words in [&["dmap", "check", "bad.rawacf"][..], &["probe", "dmap", "bad.rawacf"]] {
         let _ = std::fs::remove_file(at.join("report"));
-        let output = thalweg().args(words).current_dir(at).env("THALWEG_REPORT", at.join("report")).output().expect("it runs");
+        let output =
+            thalweg().args(words).current_dir(at).env("THALWEG_REPORT", at.join("report")).output().expect("it runs");
         assert_eq!(output.status.code(), Some(4), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         let report = std::fs::read_to_string(at.join("report")).expect("a report");
         assert!(report.contains("\"kind\":\"error\"") && report.contains("\"class\":\"data\""), "{report}");

@@ -53,14 +53,24 @@ fn superdarn_tells_its_story_and_is_the_same_in_every_folder() {
     assert_eq!(found, tree(&two.path().join("d")));
 
     let text = |list: &str, field: &str| -> Vec<String> {
-        story[list].as_array().expect("a list").iter().map(|item| item[field].as_str().unwrap_or_default().to_owned()).collect()
+        story[list]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|item| item[field].as_str().unwrap_or_default().to_owned())
+            .collect()
     };
     let held = text("held_back", "why");
     assert!(held.iter().filter(|why| why.contains("among the newest")).count() == 2, "{held:?}");
     assert!(held.iter().filter(|why| why.contains("cpid = 3380")).count() == 2, "{held:?}");
     assert_eq!(text("put_aside", "file"), ["site/rawacf_array/20251120.0400.00.sas.1.rawacf.h5"]);
     assert_eq!(story["put_aside"][0]["planted"], true);
-    let radar = story["retention"].as_array().expect("a list").iter().find(|keep| keep["keep"] == "radar-disk").expect("the keep");
+    let radar = story["retention"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|keep| keep["keep"] == "radar-disk")
+        .expect("the keep");
     assert_eq!((&radar["may_delete"], &radar["too_young"]), (&0.into(), &5.into()));
     assert_eq!(radar["rests_on"], serde_json::json!(["backup at site", "borealis at site", "rawacf at campus"]));
 

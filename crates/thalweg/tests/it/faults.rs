@@ -154,14 +154,24 @@ fn keys_done(at: &Path, step: &str) -> Vec<String> {
         states: vec![thalweg_ledger::RunState::Done],
         ..Default::default()
     };
-    ledger.reader().and_then(|reader| reader.runs(&filter, 10_000)).expect("runs").into_iter().map(|row| row.key).collect()
+    ledger
+        .reader()
+        .and_then(|reader| reader.runs(&filter, 10_000))
+        .expect("runs")
+        .into_iter()
+        .map(|row| row.key)
+        .collect()
 }
 
 fn leftovers(at: &Path) -> Vec<String> {
-    let temporary = |name: &String| name.split('/').any(|part| part.starts_with('.')) || name.ends_with(".tmp") || name.ends_with(".part");
+    let temporary = |name: &String| {
+        name.split('/').any(|part| part.starts_with('.')) || name.ends_with(".tmp") || name.ends_with(".part")
+    };
     let mut left: Vec<String> = tree_names(&at.join("a")).into_iter().filter(temporary).collect();
     let staging = at.join("a/.thalweg-staging");
-    left.extend(std::fs::read_dir(staging).into_iter().flatten().flatten().map(|entry| entry.path().display().to_string()));
+    left.extend(
+        std::fs::read_dir(staging).into_iter().flatten().flatten().map(|entry| entry.path().display().to_string()),
+    );
     left.extend(tree_names(&at.join(".thalweg/probes")));
     left
 }
@@ -208,11 +218,16 @@ fn killed_at_many_moments_the_end_is_that_of_an_undisturbed_run() {
         }
         kills += 1;
         // What the ledger calls done is there, whole and all of it.
-        if at.join(".thalweg/ledger.sqlite").exists() && thalweg_ledger::Ledger::open_read_only(at.join(".thalweg/ledger.sqlite")).is_ok() {
+        if at.join(".thalweg/ledger.sqlite").exists()
+            && thalweg_ledger::Ledger::open_read_only(at.join(".thalweg/ledger.sqlite")).is_ok()
+        {
             for key in keys_done(at, "split") {
                 let name = key.split("name=").nth(1).and_then(|rest| rest.get(..3)).expect("a name").to_owned();
                 for n in 1..=3 {
-                    assert!(at.join(format!("a/parts/{name}/{n}.txt")).exists(), "{key} is done without {n}; {moments:?}");
+                    assert!(
+                        at.join(format!("a/parts/{name}/{n}.txt")).exists(),
+                        "{key} is done without {n}; {moments:?}"
+                    );
                 }
             }
         }
@@ -250,7 +265,11 @@ does = { run = ["sh", "-c", "echo $$ > $2.tmp; mv $2.tmp $2.pid; while ! test -e
 fn long() -> TempDir {
     let folder = TempDir::new().expect("a folder");
     let here = folder.path().display().to_string();
-    write(folder.path(), "flow.toml", &LONG.replace("FOLDER", &here).replace("reads = \".\"", &format!("reads = {here:?}")));
+    write(
+        folder.path(),
+        "flow.toml",
+        &LONG.replace("FOLDER", &here).replace("reads = \".\"", &format!("reads = {here:?}")),
+    );
     write(folder.path(), "a/in/x.dat", "x");
     folder
 }
@@ -325,7 +344,9 @@ fn a_bad_flow_file_read_again_keeps_the_old_one_in_force() {
     write(at, "a/in/1.dat", "one");
     let mut engine = start(at, &["run"]);
     let complaints = BufReader::new(engine.stderr.take().expect("a pipe"));
-    let told = std::thread::spawn(move || complaints.lines().map_while(Result::ok).find(|line| line.contains("stays in force")));
+    let told = std::thread::spawn(move || {
+        complaints.lines().map_while(Result::ok).find(|line| line.contains("stays in force"))
+    });
     assert!(wait_until(Duration::from_secs(8), || at.join("a/out/1.txt").exists()));
     write(at, "flow.toml", &flow.replace("takes = \"raw\"", "takes = \"rwa\""));
     signal(&engine, rustix::process::Signal::HUP);
@@ -393,7 +414,14 @@ fn with_small_disk(test: &str) -> Option<()> {
     }
     let exe = std::env::current_exe().expect("this program");
     let output = Command::new("unshare")
-        .args(["-rm", "--propagation", "private", "sh", "-c", "mkdir -p \"$0\" && mount -t tmpfs -o size=64k tmpfs \"$0\" && umount \"$0\" && exec \"$@\""])
+        .args([
+            "-rm",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            "mkdir -p \"$0\" && mount -t tmpfs -o size=64k tmpfs \"$0\" && umount \"$0\" && exec \"$@\"",
+        ])
         .arg(std::env::temp_dir().join(format!("thalweg-probe-{}", std::process::id())))
         .arg(&exe)
         .args(["--exact", test, "--nocapture"])
@@ -415,7 +443,11 @@ fn with_small_disk(test: &str) -> Option<()> {
 
 fn mount_small(at: &Path, size: &str) {
     std::fs::create_dir_all(at).expect("a folder");
-    let done = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).status().expect("mount runs");
+    let done = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+        .arg(at)
+        .status()
+        .expect("mount runs");
     assert!(done.success(), "a small disk is mounted");
 }
 
@@ -466,7 +498,8 @@ only_if = "receipted at there"
     let said = format!("{out}{err}");
     assert!(said.contains("transient") && (said.contains("space") || said.contains("full")), "{said}");
     assert_eq!(std::fs::read(at.join("a/in/big.dat")).expect("the source").len(), 600_000, "the source stays");
-    let there: BTreeSet<String> = tree_names(&at.join("b")).into_iter().filter(|name| !name.starts_with(".thalweg-staging")).collect();
+    let there: BTreeSet<String> =
+        tree_names(&at.join("b")).into_iter().filter(|name| !name.starts_with(".thalweg-staging")).collect();
     assert_eq!(there, BTreeSet::from(["ballast".to_owned(), "in/small.dat".to_owned()]), "nothing partial has a name");
     let ledger = thalweg_ledger::Ledger::open_read_only(at.join(".thalweg/ledger.sqlite")).expect("a ledger");
     assert_eq!(ledger.reader().and_then(|reader| reader.damage()).expect("an answer"), Vec::<String>::new());
@@ -504,7 +537,8 @@ fn a_full_disk_below_the_ledger_is_told_and_deletes_nothing() {
         for n in 0..30 {
             let source = at.join(format!("a/in/{}.dat", name(n)));
             let copy = at.join(format!("a/out/{}.txt", name(n)));
-            let kept = [source, copy].iter().any(|path| std::fs::read_to_string(path).is_ok_and(|content| content == name(n)));
+            let kept =
+                [source, copy].iter().any(|path| std::fs::read_to_string(path).is_ok_and(|content| content == name(n)));
             assert!(kept, "{size}: {} is nowhere", name(n));
         }
     }
@@ -527,13 +561,20 @@ fn only_the_binary_prints() {
         if entry.file_name() == "thalweg" {
             continue;
         }
-        for name in tree_names(&entry.path().join("src")).into_iter().filter(|name| name.ends_with(".rs") && !name.ends_with("tests.rs")) {
+        for name in tree_names(&entry.path().join("src"))
+            .into_iter()
+            .filter(|name| name.ends_with(".rs") && !name.ends_with("tests.rs"))
+        {
             let text = std::fs::read_to_string(entry.path().join("src").join(&name)).expect("a source");
             looked_at += 1;
             for (number, line) in code(&text) {
                 for word in ["println!", "print!", "dbg!", "io::stdout", "io::stderr", "stdout()", "stderr()"] {
                     if line.contains(word) {
-                        wrong.push(format!("{}/src/{name}:{number}: {}", entry.file_name().to_string_lossy(), line.trim()));
+                        wrong.push(format!(
+                            "{}/src/{name}:{number}: {}",
+                            entry.file_name().to_string_lossy(),
+                            line.trim()
+                        ));
                     }
                 }
             }
@@ -549,10 +590,12 @@ fn absurd() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
     let mut seeds = BTreeMap::new();
     let dir = TempDir::new().expect("a folder");
     let path = dir.path().join("seed");
-    write(&path, SynthLayout::SiteV06, &SynthOptions { records: 1, ranges: 4, lags: 4, ..SynthOptions::default() }).expect("a file");
+    write(&path, SynthLayout::SiteV06, &SynthOptions { records: 1, ranges: 4, lags: 4, ..SynthOptions::default() })
+        .expect("a file");
     let mut borealis = Vec::new();
     std::fs::File::open(&path).and_then(|mut file| file.read_to_end(&mut borealis)).expect("a file just made");
-    let vector = thalweg_formats::dmap::Vector { shape: vec![3, 2], data: thalweg_formats::dmap::Elements::Float(vec![1.0; 6]) };
+    let vector =
+        thalweg_formats::dmap::Vector { shape: vec![3, 2], data: thalweg_formats::dmap::Elements::Float(vec![1.0; 6]) };
     let fields = vec![
         ("cp".to_owned(), thalweg_formats::dmap::Field::Scalar(thalweg_formats::dmap::Scalar::Short(151))),
         ("acfd".to_owned(), thalweg_formats::dmap::Field::Vector(vector)),

@@ -61,7 +61,8 @@ pub(crate) fn write(folder: &Path, name: &str, text: &str) {
 /// Runs a command in the folder, expects an exit code, returns standard output and standard error.
 pub(crate) fn run(folder: &Path, words: &[&str], code: i32) -> (String, String) {
     let output = thalweg().args(words).current_dir(folder).output().expect("it runs");
-    let (out, err) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
     assert_eq!(output.status.code(), Some(code), "thalweg {}\n{out}\n{err}", words.join(" "));
     (out, err)
 }
@@ -81,13 +82,17 @@ fn a_plan_before_the_first_run_says_why_and_why_not_and_touches_nothing() {
     let folder = project();
     let plan = json(folder.path(), &["plan"]);
     assert_eq!(plan["steps"][0]["counts"], serde_json::json!({ "ready": 3, "waiting": 1 }));
-    let waiting = plan["steps"][0]["keys"].as_array().and_then(|keys| keys.iter().find(|key| key["next"] == "waiting")).expect("one waits");
+    let waiting = plan["steps"][0]["keys"]
+        .as_array()
+        .and_then(|keys| keys.iter().find(|key| key["next"] == "waiting"))
+        .expect("one waits");
     assert_eq!(waiting["reason"]["code"], "not_newest");
     let (dry, _) = run(folder.path(), &["make", "copy", "--from", "2024-01-31", "--to", "2024-02-01", "--dry-run"], 4);
     assert!(dry.contains("3 to run now") && dry.contains("missing source"), "{dry}");
     let (status, _) = run(folder.path(), &["status"], 0);
     assert!(status.contains("there is no ledger yet"), "{status}");
-    let mut names: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
     names.sort();
     assert_eq!(names, ["a", "flow.toml"], "planning makes nothing, not even the root of a station");
 }
@@ -104,7 +109,8 @@ fn after_a_run_every_question_has_an_answer() {
     let status = json(at, &["status"]);
     let of = |station: &str, product: &str, state: &str| {
         let tally = status["files"].as_array().and_then(|all| {
-            all.iter().find(|tally| tally["station"] == station && tally["product"] == product && tally["state"] == state)
+            all.iter()
+                .find(|tally| tally["station"] == station && tally["product"] == product && tally["state"] == state)
         });
         tally.map(|tally| tally["files"].as_u64().unwrap_or(0))
     };
@@ -112,7 +118,25 @@ fn after_a_run_every_question_has_an_answer() {
     assert_eq!(of("here", "raw", "settling"), Some(1));
 
     assert_eq!(lines(at, &["find", "copy", "--at", "there"]).len(), 3);
-    assert_eq!(lines(at, &["find", "copy", "--at", "there", "--from", "2024-01-31T02:00", "--to", "2024-01-31T03:00", "--where", "site=sas"]).len(), 1);
+    assert_eq!(
+        lines(
+            at,
+            &[
+                "find",
+                "copy",
+                "--at",
+                "there",
+                "--from",
+                "2024-01-31T02:00",
+                "--to",
+                "2024-01-31T03:00",
+                "--where",
+                "site=sas"
+            ]
+        )
+        .len(),
+        1
+    );
     assert_eq!(lines(at, &["find", "copy", "--where", "site=cly"]).len(), 0);
     let gaps = lines(at, &["gaps", "copy", "--from", "2024-01-31", "--to", "2024-01-31T08:00"]);
     assert_eq!(gaps.len(), 1);
@@ -140,7 +164,8 @@ fn after_a_run_every_question_has_an_answer() {
 
     // From anywhere above a station's root, by the path alone.
     let path = at.join("b/out/20240131.0200.sas.txt");
-    let output = thalweg().args(["why", "--json"]).arg(path).current_dir(std::env::temp_dir()).output().expect("it runs");
+    let output =
+        thalweg().args(["why", "--json"]).arg(path).current_dir(std::env::temp_dir()).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -4,11 +4,41 @@ use crate::flows::thalweg;
 
 /// The subcommands of the command-line contract that are built, with the words that come before their help.
 const COMMANDS: [&[&str]; 35] = [
-    &["check"], &["graph"], &["schema"], &["plan"], &["run"], &["make"], &["status"], &["why"], &["runs"], &["log"],
-    &["find"], &["gaps"], &["coverage"], &["lineage"], &["scan"], &["retry"], &["hold"], &["release"], &["pause"],
-    &["resume"], &["drain"], &["trim"], &["verify"], &["quarantine"], &["quarantine", "list"], &["quarantine", "release"],
-    &["send"], &["dmap", "check"], &["dmap", "dump"], &["superdarn", "to-dmap"], &["completions"], &["man"], &["probe"],
-    &["demo"], &[],
+    &["check"],
+    &["graph"],
+    &["schema"],
+    &["plan"],
+    &["run"],
+    &["make"],
+    &["status"],
+    &["why"],
+    &["runs"],
+    &["log"],
+    &["find"],
+    &["gaps"],
+    &["coverage"],
+    &["lineage"],
+    &["scan"],
+    &["retry"],
+    &["hold"],
+    &["release"],
+    &["pause"],
+    &["resume"],
+    &["drain"],
+    &["trim"],
+    &["verify"],
+    &["quarantine"],
+    &["quarantine", "list"],
+    &["quarantine", "release"],
+    &["send"],
+    &["dmap", "check"],
+    &["dmap", "dump"],
+    &["superdarn", "to-dmap"],
+    &["completions"],
+    &["man"],
+    &["probe"],
+    &["demo"],
+    &[],
 ];
 
 fn help(words: &[&str], flag: &str) -> String {
@@ -40,7 +70,8 @@ fn the_help_of_each_command_stays() {
     for words in COMMANDS {
         let text = help(words, "-h");
         // What every command has stands once, in the help of the program.
-        let own = if words.is_empty() { text.as_str() } else { text.split("Global options:").next().unwrap_or_default() };
+        let own =
+            if words.is_empty() { text.as_str() } else { text.split("Global options:").next().unwrap_or_default() };
         all.push_str(&format!("===== thalweg {}\n{}\n", words.join(" "), own.trim_end()));
     }
     insta::assert_snapshot!("help", all);

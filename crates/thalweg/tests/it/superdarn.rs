@@ -50,9 +50,10 @@ fn files(folder: &Path) -> Vec<String> {
 #[test]
 fn real_files_go_from_radar_to_campus_once_a_newer_set_has_come() {
     let name = "20211006.2132.00.sas.0.rawacf.hdf5.site";
-    let (Ok(real), Ok(expected)) =
-        (std::fs::read(shared().join("borealis").join(name)), std::fs::read(shared().join("expected/20211006.2132.00.sas.a.rawacf")))
-    else {
+    let (Ok(real), Ok(expected)) = (
+        std::fs::read(shared().join("borealis").join(name)),
+        std::fs::read(shared().join("expected/20211006.2132.00.sas.a.rawacf")),
+    ) else {
         eprintln!("skipped: {} is not present", shared().join("borealis").join(name).display());
         return;
     };
@@ -63,7 +64,9 @@ fn real_files_go_from_radar_to_campus_once_a_newer_set_has_come() {
     assert!(!at.join("site/rawacf_array").exists(), "the newest set is left alone");
     newer_set(at, "2021-10-07T00:00:00Z");
     run(at, &["run", "--once"], 0);
-    for place in ["campus/sas_data", "outgoing/usask/sas", "outgoing/mirror/2021/10", "long-term/sas_rawacf_dmap/2021/10"] {
+    for place in
+        ["campus/sas_data", "outgoing/usask/sas", "outgoing/mirror/2021/10", "long-term/sas_rawacf_dmap/2021/10"]
+    {
         let packed = at.join(place).join("20211006.2132.00.sas.a.rawacf.bz2");
         let mut plain = Vec::new();
         let packed_bytes = std::fs::File::open(&packed).expect("it has arrived");
@@ -71,7 +74,10 @@ fn real_files_go_from_radar_to_campus_once_a_newer_set_has_come() {
         assert!(plain == expected, "{}", packed.display());
     }
     assert_eq!(std::fs::read(at.join("site/backup").join(name)).expect("a backup"), real);
-    assert_eq!(files(&at.join("radar")), [format!("20211006/{name}"), "20211007/20211007.0000.00.sas.0.rawacf.hdf5.site".to_owned()]);
+    assert_eq!(
+        files(&at.join("radar")),
+        [format!("20211006/{name}"), "20211007/20211007.0000.00.sas.0.rawacf.hdf5.site".to_owned()]
+    );
     let before = crate::demo::tree(at);
     run(at, &["run", "--once"], 0);
     assert_eq!(before, crate::demo::tree(at), "twice is once");
@@ -99,7 +105,13 @@ fn damaged_files_are_put_aside_with_a_report_and_their_neighbours_go_on() {
     on_radar(at, "20200301.0000.00.sas.0.rawacf.hdf5.site", b"whatever", closed);
     newer_set(at, "2020-03-04T00:00:00Z");
     run(at, &["run", "--once"], 4);
-    assert_eq!(files(&at.join("radar/quarantine")), ["20200301/20200301.0000.00.sas.0.rawacf.hdf5.site", "20200301/20200301.0000.00.sas.0.rawacf.hdf5.site.report.json"]);
+    assert_eq!(
+        files(&at.join("radar/quarantine")),
+        [
+            "20200301/20200301.0000.00.sas.0.rawacf.hdf5.site",
+            "20200301/20200301.0000.00.sas.0.rawacf.hdf5.site.report.json"
+        ]
+    );
     let aside = files(&at.join("site/conversion_failure"));
     let reports: Vec<&String> = aside.iter().filter(|name| name.ends_with(".report.json")).collect();
     let through = files(&at.join("campus/sas_data"));

@@ -243,7 +243,8 @@ impl Teller {
             if why.is_empty() {
                 self.world.facts.holds.remove(name);
             } else {
-                let hold = Hold { kind: "hold".into(), by: "ops".into(), why: why.clone(), since: self.world.facts.now };
+                let hold =
+                    Hold { kind: "hold".into(), by: "ops".into(), why: why.clone(), since: self.world.facts.now };
                 self.world.facts.holds.insert(name.clone(), hold);
             }
         }
@@ -265,7 +266,9 @@ impl Teller {
             "withdrawn" => FileState::Withdrawn,
             "taken" => FileState::Taken,
             "closed" => {
-                return self.world.change(&change.at, &change.path, |file| file.evidence = thalweg_flow::planner::Evidence::Closed);
+                return self
+                    .world
+                    .change(&change.at, &change.path, |file| file.evidence = thalweg_flow::planner::Evidence::Closed);
             }
             other => {
                 if let Some(why) = other.strip_prefix("put aside: ") {
@@ -312,7 +315,8 @@ impl Teller {
     fn plan(&mut self, plan: &BackwardPlan) {
         for task in &plan.ready {
             let inputs: Vec<String> = task.inputs.iter().map(|input| input.path.to_string()).collect();
-            let without = if task.awaited.is_empty() { String::new() } else { format!(" without {}", task.awaited.join(", ")) };
+            let without =
+                if task.awaited.is_empty() { String::new() } else { format!(" without {}", task.awaited.join(", ")) };
             self.out.push_str(&format!("  now {} from {}{without}\n", task.key, inputs.join(", ")));
         }
         for later in &plan.later {
@@ -322,10 +326,18 @@ impl Teller {
             self.out.push_str(&format!("  there {key}\n"));
         }
         for missing in &plan.missing {
-            self.out.push_str(&format!("  not {} | {}: {}: {}\n", missing.key, missing.there, missing.next, missing.reason.text));
+            self.out.push_str(&format!(
+                "  not {} | {}: {}: {}\n",
+                missing.key, missing.there, missing.next, missing.reason.text
+            ));
         }
         for source in &plan.sources {
-            self.out.push_str(&format!("  no {} at {} for {}\n", source.product, source.stations.join(", "), source.span));
+            self.out.push_str(&format!(
+                "  no {} at {} for {}\n",
+                source.product,
+                source.stations.join(", "),
+                source.span
+            ));
         }
     }
 
@@ -348,7 +360,11 @@ impl Teller {
                                     None => format!("{} had {}({})", proof.station, proof.product, proof.identity),
                                 })
                                 .collect();
-                            self.out.push_str(&format!("trim {place}: may go{}{}\n", if proofs.is_empty() { "" } else { ": " }, proofs.join(", ")));
+                            self.out.push_str(&format!(
+                                "trim {place}: may go{}{}\n",
+                                if proofs.is_empty() { "" } else { ": " },
+                                proofs.join(", ")
+                            ));
                             let at = self.world.facts.now;
                             self.world.change(&file.station, file.path.as_str(), |file| {
                                 file.state = FileState::Retired { by: format!("keep {name}"), at };
@@ -392,7 +408,8 @@ fn tell(name: &str) -> String {
     for (product, fields) in &case.made {
         world.made.insert(product.clone(), fields_of(fields));
     }
-    let mut teller = Teller { world, texts: case.texts, text, shown: BTreeSet::new(), out: format!("{}\n", case.about.trim()) };
+    let mut teller =
+        Teller { world, texts: case.texts, text, shown: BTreeSet::new(), out: format!("{}\n", case.about.trim()) };
     for stage in &case.then {
         teller.stage(stage);
     }

@@ -53,7 +53,12 @@ fn the_hour_cells_alone_cost_a_handful() {
         for key in touched(&hourly, &file, &many) {
             evaluate(&hourly, &key, &many, Occasion::default());
         }
-        assert!(many.rows.get() <= 50 && many.calls.get() <= 50, "{product}: {} calls, {} files", many.calls.get(), many.rows.get());
+        assert!(
+            many.rows.get() <= 50 && many.calls.get() <= 50,
+            "{product}: {} calls, {} files",
+            many.calls.get(),
+            many.rows.get()
+        );
     }
 }
 

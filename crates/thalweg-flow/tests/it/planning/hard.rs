@@ -258,7 +258,10 @@ fn point_3_a_logger_that_is_taken_off_the_list() {
     day(&mut w, "b");
     w.settle();
     let e = w.next_of("merge", "2017-05-04T00");
-    assert_eq!((e.next, e.reason.code.as_str(), e.reason.until), (Next::Waiting, "incomplete", Some(at("2017-05-05T09:00:00Z"))));
+    assert_eq!(
+        (e.next, e.reason.code.as_str(), e.reason.until),
+        (Next::Waiting, "incomplete", Some(at("2017-05-05T09:00:00Z")))
+    );
     let two = BTreeMap::from([("dsms.txt".to_owned(), "a\nb\n".to_owned())]);
     let mut other = w.clone();
     other.flow = flow_of("flow.toml", MERGE, &two);
@@ -325,7 +328,9 @@ fn without_end(w: &World) -> thalweg_flow::Complete {
 fn or_after_needs_a_listing_that_succeeded() {
     let mut w = world_with(MERGE, "2017-05-04T09:00:00Z", THREE);
     day(&mut w, "a");
-    w.facts.listings.insert("server".into(), Listing { last_ok: Some(w.facts.now), failing: Some("stale mount".into()) });
+    w.facts
+        .listings
+        .insert("server".into(), Listing { last_ok: Some(w.facts.now), failing: Some("stale mount".into()) });
     w.at(at("2017-05-06T09:00:00Z"));
     let e = w.next_of("merge", "2017-05-04T00");
     assert_eq!((e.next, e.reason.code.as_str()), (Next::Waiting, "silent_station"));
@@ -366,7 +371,11 @@ pub(crate) fn days() -> World {
 pub(crate) fn holds_what_is_there(w: &World) {
     for file in w.facts.files.iter().filter(|file| file.is_usable() && file.product != "tm") {
         let day = file.fields["day"].to_string();
-        let newest = w.facts.files.iter().filter(|other| other.is_usable() && other.identity == file.identity && other.product == file.product);
+        let newest = w
+            .facts
+            .files
+            .iter()
+            .filter(|other| other.is_usable() && other.identity == file.identity && other.product == file.product);
         let version = |f: &thalweg_flow::planner::FileFact| f.fields.get("version").cloned();
         if newest.clone().any(|other| version(other) > version(file)) {
             continue;
@@ -507,7 +516,10 @@ fn an_update_by_day_is_given_only_what_is_new() {
 
 #[test]
 fn point_5_two_requests_and_the_timer_want_one_task() {
-    let mut w = world(&LATE.replace("makes = \"rds\"", "makes = \"rds\"\nwhen = { cron = \"31 * * * *\" }"), "2008-07-04T01:00:00Z");
+    let mut w = world(
+        &LATE.replace("makes = \"rds\"", "makes = \"rds\"\nwhen = { cron = \"31 * * * *\" }"),
+        "2008-07-04T01:00:00Z",
+    );
     w.arrive("archive", "trend/H-899164800-3600.gwf", Arrival::default());
     w.arrive("archive", "dmt/H-899164800-3600.gwf", Arrival::default());
     w.at(at("2008-07-04T01:31:00Z"));
@@ -547,7 +559,10 @@ fn point_6_make_over_a_mixed_span() {
         }
     }
     w.after(parse_duration("2h").unwrap());
-    w.facts.holds.insert("relay".into(), thalweg_flow::planner::Hold { kind: "hold".into(), by: "ops".into(), why: "later".into(), since: w.facts.now });
+    w.facts.holds.insert(
+        "relay".into(),
+        thalweg_flow::planner::Hold { kind: "hold".into(), by: "ops".into(), why: "later".into(), since: w.facts.now },
+    );
     w.facts.holds.clear();
     // The seventh source is corrupt before it was used.
     w.state("archive", "trend/H-899186400-3600.gwf", FileState::Quarantined { why: "bad checksum".into() });
@@ -639,7 +654,9 @@ fn a_cell_waits_for_what_the_plan_makes_first() {
     let wanted = Wanted { product: "top".into(), span, rebuild: true, partial: false };
     let plan = plan_backward(&w.flow, &wanted, &BTreeSet::new(), &w.facts);
     assert_eq!((plan.ready.len(), plan.later.len()), (1, 1));
-    assert!(plan.sources.iter().any(|source| source.product == "raw" && source.span.start == at("2024-03-01T02:00:00Z")));
+    assert!(
+        plan.sources.iter().any(|source| source.product == "raw" && source.span.start == at("2024-03-01T02:00:00Z"))
+    );
 }
 
 #[test]
@@ -666,14 +683,20 @@ fn point_7_overlapping_patterns() {
     let w = world(text, "2024-01-01T00:00:00Z");
     for _ in 0..3 {
         let (product, fields) = w.classify("s", &RelPath::from_text("one-two-three.dat")).unwrap();
-        assert_eq!((product.as_str(), &fields["name"], &fields["rest"]), ("a", &Value::from("one"), &Value::from("two-three")));
+        assert_eq!(
+            (product.as_str(), &fields["name"], &fields["rest"]),
+            ("a", &Value::from("one"), &Value::from("two-three"))
+        );
     }
     assert_eq!(w.classify("s", &RelPath::from_text("q-x.dat")).unwrap().0, "a");
 }
 
 #[test]
 fn two_paths_of_one_file_are_a_conflict() {
-    let text = SETS.replace("{time:%Y%m%d.%H%M}.{site:[a-z]{3}}.{slice:int}.h5", "{folder:a|b|}{time:%Y%m%d.%H%M}.{site:[a-z]{3}}.{slice:int}.h5\"\nlabels = [\"folder\"]#");
+    let text = SETS.replace(
+        "{time:%Y%m%d.%H%M}.{site:[a-z]{3}}.{slice:int}.h5",
+        "{folder:a|b|}{time:%Y%m%d.%H%M}.{site:[a-z]{3}}.{slice:int}.h5\"\nlabels = [\"folder\"]#",
+    );
     let mut w = world(&text.replace("labels = [\"folder\"]#", "#"), "2025-05-05T06:00:00Z");
     w.arrive("radar", "20250505.0200.sas.0.h5", Arrival::default());
     w.arrive("radar", "20250505.0400.sas.0.h5", Arrival::default());
@@ -690,7 +713,9 @@ fn point_8_a_silent_station_is_not_an_empty_one() {
     w.arrive("archive", "trend/H-899164800-3600.gwf", Arrival::default());
     w.arrive("archive", "trend/H-899168400-3600.gwf", Arrival::default());
     w.arrive("archive", "dmt/H-899168400-3600.gwf", Arrival::default());
-    w.facts.listings.insert("archive".into(), Listing { last_ok: Some(at("2008-07-04T01:30:00Z")), failing: Some("hangs".into()) });
+    w.facts
+        .listings
+        .insert("archive".into(), Listing { last_ok: Some(at("2008-07-04T01:30:00Z")), failing: Some("hangs".into()) });
     for hours in 1..100 {
         w.at(at("2008-07-04T01:00:00Z").checked_add(jiff::SignedDuration::from_hours(hours)).unwrap());
         w.settle();
@@ -715,7 +740,9 @@ fn point_8_receipts_outlive_what_they_are_for() {
     w.facts.out_of_reach.insert("campus".into(), "no route".into());
     w.settle();
     let keep = w.flow.keeps["disk"].clone();
-    let raw = |w: &World, hour: &str| w.facts.file_at("radar", &RelPath::from_text(format!("20250505.{hour}.sas.0.h5"))).unwrap();
+    let raw = |w: &World, hour: &str| {
+        w.facts.file_at("radar", &RelPath::from_text(format!("20250505.{hour}.sas.0.h5"))).unwrap()
+    };
     assert_eq!(may_delete(&w.flow, &keep, &raw(&w, "0000"), &w.facts).unwrap_err().code, "only_if");
     w.facts.out_of_reach.clear();
     w.settle();
@@ -985,7 +1012,10 @@ fn one_file_at_two_sources_is_taken_where_it_is_whole() {
 #[test]
 fn notes_do_not_stop_a_step() {
     let mut text = SETS.replace("to = \"site\"", "to = \"site\"\nfollow = \"append\"\nexecutor = \"slurm\"");
-    text = text.replace("[keeps.disk]", "[steps.more]\nat = \"site\"\ntakes = \"dmap\"\ndoes = \"publish {in}\"\n[keeps.disk]");
+    text = text.replace(
+        "[keeps.disk]",
+        "[steps.more]\nat = \"site\"\ntakes = \"dmap\"\ndoes = \"publish {in}\"\n[keeps.disk]",
+    );
     let known = vec!["superdarn to-dmap".to_owned()];
     let settings = Settings { known_verbs: known, ..Settings::default() };
     let parsed = parse(&Source::new("f.toml", text), &settings, &thalweg_flow::Nowhere);

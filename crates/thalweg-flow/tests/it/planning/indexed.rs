@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use thalweg_core::{ContentHash, RelPath, TimeRange, Timestamp, Value};
 use thalweg_flow::planner::{
-    Contribution, DoneRun, Evidence, FailedRun, Facts, FileFact, FileQuery, FileState, Hold, KeyId, Listing, Origin,
+    Contribution, DoneRun, Evidence, Facts, FailedRun, FileFact, FileQuery, FileState, Hold, KeyId, Listing, Origin,
     Round, UsedFile, coverage_of, identity_of_file,
 };
 use thalweg_flow::{Flow, InMemory, Settings, Source, parse};
@@ -91,7 +91,8 @@ impl Million {
             }
             by_start.insert(("raw", gps, "H"), n + 1 < hours);
         }
-        let now = thalweg_core::time::utc_from_gps(thalweg_core::time::GpsTime::from_seconds(FIRST + 3600 * (hours + 2)));
+        let now =
+            thalweg_core::time::utc_from_gps(thalweg_core::time::GpsTime::from_seconds(FIRST + 3600 * (hours + 2)));
         Self { flow, now, by_start, calls: Cell::new(0), rows: Cell::new(0) }
     }
 
@@ -110,10 +111,15 @@ impl Million {
         let definition = &self.flow.products[product];
         let fields = [("gps".to_owned(), Value::Int(gps)), ("site".to_owned(), Value::from(site))].into();
         let settling = product == "raw" && self.by_start.get(&("raw", gps, "H")) == Some(&false);
-        let path = if product == "raw" { format!("{gps}.{site}.h5") } else { format!("{product}/{site}-{gps}-3600.gwf") };
+        let path =
+            if product == "raw" { format!("{gps}.{site}.h5") } else { format!("{product}/{site}-{gps}-3600.gwf") };
         FileFact {
             id: gps,
-            station: STATIONS.iter().find(|(name, _)| *name == product).map(|(_, at)| (*at).to_owned()).unwrap_or_default(),
+            station: STATIONS
+                .iter()
+                .find(|(name, _)| *name == product)
+                .map(|(_, at)| (*at).to_owned())
+                .unwrap_or_default(),
             product: product.to_owned(),
             identity: identity_of_file(definition, &fields),
             path: RelPath::from_text(path),
@@ -146,7 +152,9 @@ impl Facts for Million {
     }
     fn files_of(&self, station: &str, product: &str, identity: &str) -> Vec<FileFact> {
         let part = |name: &str| identity.split(',').find_map(|part| part.strip_prefix(name));
-        let (Some(at), Some(site)) = (part("gps=").and_then(|text| text.parse().ok()), part("site=")) else { return Vec::new() };
+        let (Some(at), Some(site)) = (part("gps=").and_then(|text| text.parse().ok()), part("site=")) else {
+            return Vec::new();
+        };
         let here = STATIONS.contains(&(product_of(product), station_of(station)));
         let known = here && self.by_start.contains_key(&(product_of(product), at, site_of(site)));
         self.asked(usize::from(known));
@@ -177,14 +185,21 @@ impl Facts for Million {
         self.asked(0);
         None
     }
-    fn newest_start(&self, station: &str, product: &str, series: &[(&str, &Value)], not_after: Timestamp) -> Option<Timestamp> {
+    fn newest_start(
+        &self,
+        station: &str,
+        product: &str,
+        series: &[(&str, &Value)],
+        not_after: Timestamp,
+    ) -> Option<Timestamp> {
         self.asked(1);
         let product = product_of(product);
         if !STATIONS.contains(&(product, station_of(station))) {
             return None;
         }
         let mut newest = self.by_start.range((product, i64::MIN, "")..(product, gps(not_after) + 1, "")).rev();
-        let (_, at, _) = newest.find(|((_, _, site), _)| series.iter().all(|(_, value)| **value == Value::from(*site)))?.0;
+        let (_, at, _) =
+            newest.find(|((_, _, site), _)| series.iter().all(|(_, value)| **value == Value::from(*site)))?.0;
         Some(thalweg_core::time::utc_from_gps(thalweg_core::time::GpsTime::from_seconds(*at)))
     }
     fn exists(&self, _station: &str, _path: &RelPath) -> bool {

@@ -43,19 +43,30 @@ fn scene(n: usize) -> Scene {
         1 => Scene {
             flow: DAYS.to_owned(),
             now: "2024-03-01T00:00:00Z",
-            files: ["1_1", "1+2_2", "2_3", "2+3_4", "3_5", "1_6"].map(|name| file("pipeline", &format!("tm/{name}.xml"))).to_vec(),
+            files: ["1_1", "1+2_2", "2_3", "2+3_4", "3_5", "1_6"]
+                .map(|name| file("pipeline", &format!("tm/{name}.xml")))
+                .to_vec(),
         },
         2 => Scene {
             flow: CHAIN.to_owned(),
             now: "2024-03-03T00:00:00Z",
-            files: ["2024030100", "2024030101", "2024030123", "2024030200"].map(|name| file("s", &format!("raw/{name}.dat"))).to_vec(),
+            files: ["2024030100", "2024030101", "2024030123", "2024030200"]
+                .map(|name| file("s", &format!("raw/{name}.dat")))
+                .to_vec(),
         },
         3 => Scene {
             flow: SETS.to_owned(),
             now: "2025-05-05T06:00:00Z",
-            files: ["20250505.0000.sas.0", "20250505.0200.sas.0", "20250505.0200.sas.1", "20250505.0400.sas.0", "20250505.0000.inv.0", "20700101.0000.sas.0"]
-                .map(|name| file("radar", &format!("{name}.h5")))
-                .to_vec(),
+            files: [
+                "20250505.0000.sas.0",
+                "20250505.0200.sas.0",
+                "20250505.0200.sas.1",
+                "20250505.0400.sas.0",
+                "20250505.0000.inv.0",
+                "20700101.0000.sas.0",
+            ]
+            .map(|name| file("radar", &format!("{name}.h5")))
+            .to_vec(),
         },
         4 => Scene {
             flow: MERGE.replace("or_after = \"24h\"", "or_after = \"0s\""),

@@ -10,8 +10,8 @@ use thalweg_flow::planner::keys::keys_of_step;
 use thalweg_flow::planner::memory::MemoryFacts;
 use thalweg_flow::planner::{
     Contribution, DoneRun, Evaluation, Evidence, Facts, FailedRun, FileFact, FileState, KeyId, LeftFile, Next,
-    Occasion, Origin, Readiness, Round, Task, TaskInput, UsedFile, coverage_of, dispatch, due_round, evaluate, identity_of_file,
-    readiness, requirement, touched, touched_by_run,
+    Occasion, Origin, Readiness, Round, Task, TaskInput, UsedFile, coverage_of, dispatch, due_round, evaluate,
+    identity_of_file, readiness, requirement, touched, touched_by_run,
 };
 use thalweg_flow::{Flow, Product, Verb, When};
 
@@ -126,7 +126,10 @@ impl World {
                     let last = product.path.as_str().rsplit('/').next().unwrap_or_default();
                     let mut types = product.types.clone();
                     let own = Pattern::parse(last, &mut types).ok();
-                    let Some(more) = own.and_then(|own| own.matches(&RelPath::from_text(path.file_name()), &env).ok()) else { continue };
+                    let Some(more) = own.and_then(|own| own.matches(&RelPath::from_text(path.file_name()), &env).ok())
+                    else {
+                        continue;
+                    };
                     fields.extend(more);
                 }
                 return Some((product.name.clone(), fields));
@@ -144,7 +147,13 @@ impl World {
         let label = arrival.content.clone().unwrap_or_else(|| path.file_name().to_owned());
         let inside = Inside { hash: digest(&[&label]), fields: arrival.fields, covers: arrival.covers };
         let old = self.facts.files.iter().position(|file| file.station == station && file.path == path);
-        let id = old.map_or_else(|| { self.ids += 1; self.ids }, |n| self.facts.files[n].id);
+        let id = old.map_or_else(
+            || {
+                self.ids += 1;
+                self.ids
+            },
+            |n| self.facts.files[n].id,
+        );
         let file = FileFact {
             id,
             station: station.to_owned(),
@@ -170,7 +179,14 @@ impl World {
     // What all keys were like before the first of several changes.
     fn snapshot(&mut self) {
         if self.watch_touched && self.known.is_empty() {
-            self.known = self.keys().into_iter().map(|key| { let text = self.text_of(&key); (key, text) }).collect();
+            self.known = self
+                .keys()
+                .into_iter()
+                .map(|key| {
+                    let text = self.text_of(&key);
+                    (key, text)
+                })
+                .collect();
         }
     }
 
@@ -251,7 +267,10 @@ impl World {
         for file in &changed {
             keys.extend(touched(&self.flow, file, &self.facts));
         }
-        self.compare(&keys, &format!("{:?}", changed.iter().map(|f| format!("{}/{}", f.station, f.path)).collect::<Vec<_>>()));
+        self.compare(
+            &keys,
+            &format!("{:?}", changed.iter().map(|f| format!("{}/{}", f.station, f.path)).collect::<Vec<_>>()),
+        );
     }
 
     // Keys that nobody said were touched must be as they were.
@@ -366,7 +385,9 @@ impl World {
             let attempts = self.facts.failed.get(&name).map_or(0, |failed| failed.attempts) + 1;
             let retry_at = retry.map(|span| now.checked_add(span).unwrap());
             self.story.push(format!("{name} failed: {message}"));
-            self.facts.failed.insert(name, FailedRun { run, identity: task.identity, class, message, attempts, retry_at });
+            self.facts
+                .failed
+                .insert(name, FailedRun { run, identity: task.identity, class, message, attempts, retry_at });
             self.known.clear();
             return;
         }
@@ -374,15 +395,23 @@ impl World {
         let before = self.clone();
         let outputs = if matches!(step.does, Verb::Send | Verb::Fetch) { self.carry(task) } else { self.make(task) };
         let foreign = outputs.iter().find(|left| {
-            before.facts.file_at(&left.station, &left.path).is_some_and(|old| {
-                old.origin == Origin::Seen && old.is_usable() && old.hash != Some(left.hash)
-            })
+            before
+                .facts
+                .file_at(&left.station, &left.path)
+                .is_some_and(|old| old.origin == Origin::Seen && old.is_usable() && old.hash != Some(left.hash))
         });
         if let Some(foreign) = foreign {
             // Nobody's file is overwritten: the run is refused.
             let message = format!("{} is there and was not made by this flow", foreign.path);
             *self = before;
-            let failed = FailedRun { run, identity: task.identity, class: ErrorClass::Refused, message, attempts: 1, retry_at: None };
+            let failed = FailedRun {
+                run,
+                identity: task.identity,
+                class: ErrorClass::Refused,
+                message,
+                attempts: 1,
+                retry_at: None,
+            };
             self.facts.failed.insert(name, failed);
             self.known.clear();
             return;
@@ -417,7 +446,9 @@ impl World {
         }
         self.story.push(text);
         if let Some(last) = self.facts.done.get(&name).filter(|_| !step.updates()) {
-            let counted = |used: &&UsedFile| step.with.get(&used.role).is_none_or(|with| with.late == thalweg_flow::Late::Upgrade);
+            let counted = |used: &&UsedFile| {
+                step.with.get(&used.role).is_none_or(|with| with.late == thalweg_flow::Late::Upgrade)
+            };
             let before: Vec<UsedFile> = last.inputs.iter().filter(counted).cloned().collect();
             self.not_poorer(&name, &before, &task.used());
         }
@@ -445,7 +476,12 @@ impl World {
         }
         let changed = std::mem::take(&mut self.changed);
         if self.watch_touched {
-            let driving: Vec<FileFact> = task.inputs.iter().filter(|i| i.role.is_empty()).flat_map(|i| self.facts.files_of(&i.station, &i.product, &i.identity)).collect();
+            let driving: Vec<FileFact> = task
+                .inputs
+                .iter()
+                .filter(|i| i.role.is_empty())
+                .flat_map(|i| self.facts.files_of(&i.station, &i.product, &i.identity))
+                .collect();
             let mut keys = touched_by_run(&self.flow, &task.key, &driving);
             for file in &changed {
                 keys.extend(touched(&self.flow, file, &self.facts));
@@ -457,8 +493,14 @@ impl World {
     // Nothing is remade from fewer inputs than before, unless one was revoked.
     fn not_poorer(&self, name: &str, before: &[UsedFile], now: &[UsedFile]) {
         for old in before.iter().filter(|old| !old.product.is_empty()) {
-            let still = now.iter().any(|used| used.role == old.role && used.product == old.product && used.identity == old.identity);
-            let revoked = self.facts.files.iter().any(|file| file.product == old.product && file.identity == old.identity && file.is_revoked());
+            let still = now
+                .iter()
+                .any(|used| used.role == old.role && used.product == old.product && used.identity == old.identity);
+            let revoked = self
+                .facts
+                .files
+                .iter()
+                .any(|file| file.product == old.product && file.identity == old.identity && file.is_revoked());
             assert!(still || revoked, "{name} was made again without {}({})", old.product, old.identity);
         }
     }
@@ -479,14 +521,25 @@ impl World {
         file
     }
 
-    fn new_file(&mut self, station: &str, product: &str, path: RelPath, fields: Fields, hash: ContentHash, origin: Origin) -> FileFact {
+    fn new_file(
+        &mut self,
+        station: &str,
+        product: &str,
+        path: RelPath,
+        fields: Fields,
+        hash: ContentHash,
+        origin: Origin,
+    ) -> FileFact {
         let definition = &self.flow.products[product];
         let now = self.facts.now;
         let id = self.facts.file_at(station, &path).map(|file| file.id);
         let mut fields = fields;
         fields.extend(self.made.get(product).cloned().unwrap_or_default());
         FileFact {
-            id: id.unwrap_or_else(|| { self.ids += 1; self.ids }),
+            id: id.unwrap_or_else(|| {
+                self.ids += 1;
+                self.ids
+            }),
             station: station.to_owned(),
             product: product.to_owned(),
             identity: identity_of_file(definition, &fields),
@@ -511,7 +564,14 @@ impl World {
             let identity = identity_of_file(definition, &output.fields);
             let input = task.inputs.iter().find(|i| i.product == output.product && i.identity == identity).unwrap();
             let (hash, coverage) = (input.hash, input.coverage);
-            let file = self.new_file(&output.station, &output.product, output.path.clone().unwrap(), output.fields.clone(), hash, Origin::Delivered);
+            let file = self.new_file(
+                &output.station,
+                &output.product,
+                output.path.clone().unwrap(),
+                output.fields.clone(),
+                hash,
+                Origin::Delivered,
+            );
             left.push(self.left(FileFact { coverage, ..file }));
         }
         left
@@ -522,15 +582,34 @@ impl World {
         let mut outputs: Vec<Written> = Vec::new();
         for output in &task.outputs {
             match &output.path {
-                Some(path) => outputs.push((output.station.clone(), output.product.clone(), path.clone(), output.fields.clone(), output.update, None)),
+                Some(path) => outputs.push((
+                    output.station.clone(),
+                    output.product.clone(),
+                    path.clone(),
+                    output.fields.clone(),
+                    output.update,
+                    None,
+                )),
                 None => {
                     for (fields, from) in self.many(task, &output.product, &output.fields) {
                         let env = PatternEnv { tables: &self.flow.tables };
-                        let path = self.flow.products[&output.product].pattern_at(&output.station).format(&fields, &env, None).unwrap();
-                        let known = outputs.iter_mut().find(|(station, _, other, ..)| *station == output.station && *other == path);
+                        let path = self.flow.products[&output.product]
+                            .pattern_at(&output.station)
+                            .format(&fields, &env, None)
+                            .unwrap();
+                        let known = outputs
+                            .iter_mut()
+                            .find(|(station, _, other, ..)| *station == output.station && *other == path);
                         match known {
                             Some((.., Some(set))) => set.extend(from),
-                            _ => outputs.push((output.station.clone(), output.product.clone(), path, fields, output.update, Some(from))),
+                            _ => outputs.push((
+                                output.station.clone(),
+                                output.product.clone(),
+                                path,
+                                fields,
+                                output.update,
+                                Some(from),
+                            )),
                         }
                     }
                 }
@@ -564,11 +643,19 @@ impl World {
 
     // The verb works what is new onto the earlier version, which it is given by the task or found by the engine; the
     // ledger records whose parts are in.
-    fn update(&mut self, task: &Task, station: &str, path: &RelPath, content: &mut BTreeSet<ContentHash>) -> Vec<Contribution> {
-        let given = task.previous.iter().find(|previous| previous.file.station == station && previous.file.path == *path);
+    fn update(
+        &mut self,
+        task: &Task,
+        station: &str,
+        path: &RelPath,
+        content: &mut BTreeSet<ContentHash>,
+    ) -> Vec<Contribution> {
+        let given =
+            task.previous.iter().find(|previous| previous.file.station == station && previous.file.path == *path);
         let afresh = given.is_none() && task.inputs.iter().any(|input| input.role.is_empty() && !input.counts);
         let standing = self.facts.file_at(station, path).filter(FileFact::is_usable);
-        let unasked = self.facts.last_done(&task.key).is_none_or(|last| !last.outputs.iter().any(|left| left.path == *path));
+        let unasked =
+            self.facts.last_done(&task.key).is_none_or(|last| !last.outputs.iter().any(|left| left.path == *path));
         let previous = match given {
             Some(previous) => Some(previous.file.clone()),
             None => standing.filter(|_| !afresh && unasked),

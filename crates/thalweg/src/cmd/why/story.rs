@@ -10,14 +10,15 @@ use thalweg_engine::facts::file_fact;
 use thalweg_flow::planner::keep::{Proof, may_delete};
 use thalweg_flow::planner::{Evaluation, Facts, FileState, Occasion, Readiness, Reason, evaluate, readiness, touched};
 use thalweg_ledger::{
-    CopyRow, EventRow, FileFilter, FileRow, HoldRow, QuarantineFilter, QuarantineRow, RunInput, RunOutput, RunRow, VersionRow,
+    CopyRow, EventRow, FileFilter, FileRow, HoldRow, QuarantineFilter, QuarantineRow, RunInput, RunOutput, RunRow,
+    VersionRow,
 };
 
+use crate::cmd::Context;
 use crate::cmd::find::object;
 use crate::cmd::plan::word;
 use crate::cmd::runs::took;
 use crate::cmd::steering::hold_text;
-use crate::cmd::Context;
 use crate::failure::Failure;
 use crate::out::{Cell, Table};
 use crate::project::Project;
@@ -89,7 +90,9 @@ pub(super) fn by_name(view: &View, text: &OsStr) -> Result<Option<(String, RelPa
     }
     if found.len() > 1 {
         let places: Vec<String> = found.iter().map(|(station, path)| format!("{station}/{path}")).collect();
-        return Err(Failure::usage(format!("{text} is at several stations")).help(format!("say which: {}", places.join(", "))));
+        return Err(
+            Failure::usage(format!("{text} is at several stations")).help(format!("say which: {}", places.join(", ")))
+        );
     }
     if found.is_empty() && !text.contains('/') {
         // A bare name: the listing is gone through once.
@@ -98,11 +101,14 @@ pub(super) fn by_name(view: &View, text: &OsStr) -> Result<Option<(String, RelPa
             let page = view.reader.page(&filter, 10_000)?;
             let Some(last) = page.last() else { break };
             filter.after = Some(last.id);
-            found.extend(page.into_iter().filter(|row| row.path.file_name() == name.as_str()).map(|row| (row.station, row.path)));
+            found.extend(
+                page.into_iter().filter(|row| row.path.file_name() == name.as_str()).map(|row| (row.station, row.path)),
+            );
         }
         if found.len() > 1 {
             let places: Vec<String> = found.iter().take(5).map(|(station, path)| format!("{station}/{path}")).collect();
-            return Err(Failure::usage(format!("{} files are named {text}", found.len())).help(format!("say which: {}", places.join(", "))));
+            return Err(Failure::usage(format!("{} files are named {text}", found.len()))
+                .help(format!("say which: {}", places.join(", "))));
         }
     }
     Ok(found.pop())
@@ -142,10 +148,15 @@ impl Story {
         };
         let (product, identity) = (row.product.as_str(), row.fields_key.as_str());
         story.versions = reader.versions(row.id)?;
-        story.quarantine = reader.quarantined(&QuarantineFilter { file: Some(row.id), released: true, ..QuarantineFilter::default() })?;
+        story.quarantine = reader.quarantined(&QuarantineFilter {
+            file: Some(row.id),
+            released: true,
+            ..QuarantineFilter::default()
+        })?;
         story.used_by = attempts(view, reader.runs_using(product, identity)?)?;
         story.copies = reader.copies_of(product, identity, None)?;
-        story.others = reader.files_of(None, product, identity)?.into_iter().filter(|other| other.id != row.id).collect();
+        story.others =
+            reader.files_of(None, product, identity)?.into_iter().filter(|other| other.id != row.id).collect();
         story.elsewhere = story.others.iter().map(object).collect();
         let fact = file_fact(flow, row.clone());
         story.holds = view
@@ -177,7 +188,12 @@ impl Story {
             if keep.at.iter().any(|at| at == station) && keep.products.iter().any(|kept| kept == product) {
                 story.keeps.push(match may_delete(flow, keep, &fact, &facts) {
                     Ok(proofs) => KeepWord { keep: keep.name.clone(), may_delete: true, reason: None, proofs },
-                    Err(reason) => KeepWord { keep: keep.name.clone(), may_delete: false, reason: Some(reason), proofs: Vec::new() },
+                    Err(reason) => KeepWord {
+                        keep: keep.name.clone(),
+                        may_delete: false,
+                        reason: Some(reason),
+                        proofs: Vec::new(),
+                    },
                 });
             }
         }
@@ -233,13 +249,22 @@ impl Story {
                 out.heading("versions at this path")?;
                 let mut table = Table::new(&[]).indented(2);
                 for version in &self.versions {
-                    table.row([u64::from(version.no).into(), time(version.seen).into(), Cell::right(size(version.size)), version.content.short().into(), version.origin.as_str().into()]);
+                    table.row([
+                        u64::from(version.no).into(),
+                        time(version.seen).into(),
+                        Cell::right(size(version.size)),
+                        version.content.short().into(),
+                        version.origin.as_str().into(),
+                    ]);
                 }
                 out.table(&table)?;
             }
         }
         for bad in &self.quarantine {
-            let place = bad.moved_to.as_ref().map_or_else(|| "recorded only".to_owned(), |path| format!("now at {}/{path}", bad.station));
+            let place = bad
+                .moved_to
+                .as_ref()
+                .map_or_else(|| "recorded only".to_owned(), |path| format!("now at {}/{path}", bad.station));
             let released = bad.released.map(|at| format!("; released {}", time(at))).unwrap_or_default();
             out.line(format!("  put aside {}: {} ({place}{released})", time(bad.at), bad.message))?;
         }
@@ -256,10 +281,17 @@ impl Story {
             let mut table = Table::new(&[]).indented(2);
             for evaluation in &self.next {
                 let mut reason = with_until(&evaluation.reason);
-                if let Some(because) = evaluation.there_because.as_ref().filter(|because| because.text != evaluation.reason.text) {
+                if let Some(because) =
+                    evaluation.there_because.as_ref().filter(|because| because.text != evaluation.reason.text)
+                {
                     reason.push_str(&format!(" ({}: {})", evaluation.there, because.text));
                 }
-                table.row([evaluation.key.step.as_str().into(), Cell::state(word(evaluation)), reason.into(), evaluation.key.text().into()]);
+                table.row([
+                    evaluation.key.step.as_str().into(),
+                    Cell::state(word(evaluation)),
+                    reason.into(),
+                    evaluation.key.text().into(),
+                ]);
             }
             out.table(&table)?;
         }
@@ -270,8 +302,13 @@ impl Story {
                 let text = match &word.reason {
                     Some(reason) => format!("it stays: {}", with_until(reason)),
                     None => {
-                        let proofs: Vec<String> = word.proofs.iter().map(|proof| format!("{} at {}", proof.product, proof.station)).collect();
-                        let rests = if proofs.is_empty() { String::new() } else { format!(", resting on {}", proofs.join(", ")) };
+                        let proofs: Vec<String> =
+                            word.proofs.iter().map(|proof| format!("{} at {}", proof.product, proof.station)).collect();
+                        let rests = if proofs.is_empty() {
+                            String::new()
+                        } else {
+                            format!(", resting on {}", proofs.join(", "))
+                        };
                         format!("it may be deleted{rests}")
                     }
                 };
@@ -285,7 +322,13 @@ impl Story {
             for event in &self.events {
                 let run = event.run.map(|run| format!("run {run}")).unwrap_or_default();
                 let data = event.data.as_ref().map(short).unwrap_or_default();
-                table.row([time(event.at).into(), event.kind.as_str().into(), event.subject.as_deref().unwrap_or_default().into(), run.into(), data.into()]);
+                table.row([
+                    time(event.at).into(),
+                    event.kind.as_str().into(),
+                    event.subject.as_deref().unwrap_or_default().into(),
+                    run.into(),
+                    data.into(),
+                ]);
             }
             out.table(&table)?;
         }
@@ -305,11 +348,13 @@ impl Story {
                 (Some(message), Some(at)) => format!("{message}; next try {}", time(at)),
                 (Some(message), None) => message.clone(),
                 (None, _) if title == "made by" => {
-                    let from: Vec<String> = attempt.inputs.iter().map(|input| format!("{}/{}", input.station, input.path)).collect();
+                    let from: Vec<String> =
+                        attempt.inputs.iter().map(|input| format!("{}/{}", input.station, input.path)).collect();
                     format!("from {}", listed(&from))
                 }
                 (None, _) => {
-                    let made: Vec<String> = attempt.outputs.iter().map(|output| format!("{}/{}", output.station, output.path)).collect();
+                    let made: Vec<String> =
+                        attempt.outputs.iter().map(|output| format!("{}/{}", output.station, output.path)).collect();
                     if made.is_empty() { String::new() } else { format!("-> {}", listed(&made)) }
                 }
             };
@@ -345,7 +390,12 @@ impl Story {
         for other in &self.others {
             let known = self.copies.iter().any(|copy| copy.station == other.station && copy.path == other.path);
             if !known {
-                table.row([other.station.as_str().into(), other.path.to_string().into(), Cell::state(other.state.as_str()), format!("since {}", opt_time(Some(other.state_at))).into()]);
+                table.row([
+                    other.station.as_str().into(),
+                    other.path.to_string().into(),
+                    Cell::state(other.state.as_str()),
+                    format!("since {}", opt_time(Some(other.state_at))).into(),
+                ]);
             }
         }
         context.out.table(&table)
@@ -419,10 +469,15 @@ fn listed(paths: &[String]) -> String {
 
 fn short(data: &Json) -> String {
     match data {
-        Json::Object(map) => map.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| match value {
-            Json::String(text) => format!("{name}: {text}"),
-            other => format!("{name}: {other}"),
-        }).collect::<Vec<_>>().join(", "),
+        Json::Object(map) => map
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| match value {
+                Json::String(text) => format!("{name}: {text}"),
+                other => format!("{name}: {other}"),
+            })
+            .collect::<Vec<_>>()
+            .join(", "),
         other => other.to_string(),
     }
 }
