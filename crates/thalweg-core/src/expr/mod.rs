@@ -284,7 +284,7 @@ fn visit<'a>(node: &'a Node, look: &mut dyn FnMut(&'a Node)) {
         Kind::Literal(_) | Kind::Name(_) | Kind::Now | Kind::Ask(_) => {}
         Kind::Not(inner) | Kind::Negative(inner) => visit(inner, look),
         Kind::List(all) | Kind::And(all) | Kind::Or(all) | Kind::Call(_, all) => {
-            all.iter().for_each(|node| visit(node, look))
+            all.iter().for_each(|node| visit(node, look));
         }
         Kind::Compare(left, _, right) | Kind::In { item: left, list: right, .. } => {
             visit(left, look);

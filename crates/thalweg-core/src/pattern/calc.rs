@@ -109,7 +109,7 @@ impl Calc {
                 inner.add_tables(tables);
             }
             Self::Negative(inner) | Self::Date(inner, _) | Self::Letter(inner) | Self::Number(inner) => {
-                inner.add_tables(tables)
+                inner.add_tables(tables);
             }
         }
     }

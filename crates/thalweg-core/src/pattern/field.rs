@@ -150,7 +150,7 @@ impl FieldType {
     pub(super) fn write(&self, value: &Value, text: &mut String) -> Result<(), String> {
         match (self, value) {
             (Self::Text | Self::Regex(_), Value::Text(value)) if !value.is_empty() && !value.contains('/') => {
-                text.push_str(value)
+                text.push_str(value);
             }
             (Self::Text | Self::Regex(_), _) => return Err("text that is not empty and holds no `/`".to_owned()),
             (Self::Path, Value::Text(value)) if !value.is_empty() => text.push_str(value),
@@ -163,7 +163,7 @@ impl FieldType {
                 ));
             }
             (Self::Letter, Value::Int(number)) => {
-                text.push(letter(*number).ok_or("a number from 0 to 25, written a to z,")?)
+                text.push(letter(*number).ok_or("a number from 0 to 25, written a to z,")?);
             }
             (Self::Letter, _) => return Err("a number from 0 to 25, written a to z,".to_owned()),
             (Self::Int { width }, Value::Int(number)) => write_digits(*number, *width, text)?,
@@ -173,7 +173,7 @@ impl FieldType {
                 write_digits(number, *width, text)?;
             }
             (Self::Time { format }, Value::Time(at)) => {
-                TimeFormat::parse(format).map_err(|error| error.message)?.write(*at, text)?
+                TimeFormat::parse(format).map_err(|error| error.message)?.write(*at, text)?;
             }
             (Self::Time { .. }, _) => return Err("a time".to_owned()),
         }

@@ -335,7 +335,7 @@ fn a_file_met_by_event_and_by_listing_is_taken_once() {
                     }
                 }
                 Event::FileTaken { path, product, .. } if product == "raw" => {
-                    *taken.entry(path.as_str().to_owned()).or_default() += 1
+                    *taken.entry(path.as_str().to_owned()).or_default() += 1;
                 }
                 Event::RunDone { .. } => done += 1,
                 _ => {}

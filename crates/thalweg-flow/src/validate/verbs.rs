@@ -71,7 +71,11 @@ pub(super) fn check(reader: &mut Reader<'_>, draft: &Draft, step: &Step) {
             );
         }
         "" => {
-            useless(reader, "to", "its outputs stay at `at`; a further step with does = \"send\" brings them elsewhere")
+            useless(
+                reader,
+                "to",
+                "its outputs stay at `at`; a further step with does = \"send\" brings them elsewhere",
+            );
         }
         _ => {}
     }

@@ -65,7 +65,7 @@ fn code(text: &str) -> Vec<(usize, String)> {
             if depth > 0 {
                 match (rest.find("*/"), rest.find("/*")) {
                     (Some(end), start) if start.is_none_or(|start| end < start) => {
-                        (depth, rest) = (depth - 1, &rest[end + 2..])
+                        (depth, rest) = (depth - 1, &rest[end + 2..]);
                     }
                     (_, Some(start)) => (depth, rest) = (depth + 1, &rest[start + 2..]),
                     _ => break,

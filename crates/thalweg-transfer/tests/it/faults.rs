@@ -28,9 +28,9 @@ fn whatever_call_fails_the_names_hold_old_or_new_and_a_repeat_converges() {
             for call in 1..=writes + reads {
                 let (source, destination, options) = scene(&content);
                 if call <= writes {
-                    destination.inject(make(call))
+                    destination.inject(make(call));
                 } else {
-                    source.inject(make(call - writes))
+                    source.inject(make(call - writes));
                 }
                 let outcome = copy_verified(&source, &path("a"), &destination, &path("b"), &options);
                 failures += usize::from(outcome.is_err());
