@@ -6,4 +6,5 @@ mod cost;
 mod hard;
 mod indexed;
 mod properties;
+mod rules;
 mod world;
