@@ -30,8 +30,8 @@ impl Dispatcher<'_> {
             self.dirty.extend(keys);
         }
         self.wake_keys()?;
-        if self.dirty.is_empty() || self.stopping.is_some() {
-            self.dirty.clear();
+        // Also while it stops: what was recorded is looked at, so that the next engine need not look at everything.
+        if self.dirty.is_empty() {
             return Ok(());
         }
         let mut keys = std::mem::take(&mut self.dirty);
@@ -69,7 +69,7 @@ impl Dispatcher<'_> {
             rows.extend(row);
             let task = evaluation.task.take();
             match task {
-                Some(task) if self.forward && self.ready.len() < READY_AT_MOST => {
+                Some(task) if self.forward && self.stopping.is_none() && self.ready.len() < READY_AT_MOST => {
                     self.ready.insert(evaluation.key, *task);
                     self.order_is_old = true;
                 }

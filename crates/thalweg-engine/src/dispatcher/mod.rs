@@ -438,7 +438,8 @@ impl<'r> Dispatcher<'r> {
     fn may_leave(&mut self) -> bool {
         let waited = self.stopping.as_ref().map_or(Duration::ZERO, |(_, since)| since.elapsed());
         if self.active.is_empty() {
-            return true;
+            let looked_at = self.dirty.is_empty() && self.changed.is_empty();
+            return looked_at || waited > STOP / 2;
         }
         if waited > STOP / 2 {
             for active in self.active.values() {
@@ -472,7 +473,7 @@ impl<'r> Dispatcher<'r> {
             }
         }
         // Only an engine that had nothing left to look at leaves nothing to the next.
-        if self.stopping.is_none() && self.changed.is_empty() && self.dirty.is_empty() {
+        if self.changed.is_empty() && self.dirty.is_empty() {
             self.ledger.write(|tx| tx.meta_set(AT_WORK, "no"))?;
         }
         Ok(())
