@@ -256,3 +256,31 @@ fn a_step_by_the_clock_makes_up_a_missed_moment_once() {
     let (outcome, _) = shop.once();
     assert_eq!((outcome.done, outcome.waiting), (0, 1), "the next moment is an hour away");
 }
+
+#[test]
+fn a_lost_version_is_made_again_though_an_older_one_lies_beside_it() {
+    if !python() {
+        return;
+    }
+    let mut shop = many();
+    shop.flow = shop
+        .flow
+        .replace("path = \"days/{time:%Y}/{time:%Y%m%d}.txt\"", "path = \"days/{time:%Y%m%d}_V{version:int(2)}.txt\"")
+        .replace("span = \"1d\"", "span = \"1d\"\nversion = \"version\"");
+    let tool = TOOL.replace("os.path.join(out, day[:4], day + \".txt\")", "os.path.join(out, day + \"_VNN.txt\")");
+    shop.write("tool.py", &tool.replace("NN", "01"));
+    shop.write("data/tm/a.txt", "20260101 1\n");
+    shop.write("data/tm/b.txt", "20260101 3\n");
+    shop.once();
+    assert_eq!(shop.read("data/days/20260101_V01.txt").as_deref(), Some("1\n3\n"));
+    shop.write("tool.py", &tool.replace("NN", "02"));
+    shop.flow = shop.flow.replace("takes = \"tm\"", "takes = \"tm\"\nversion = 2");
+    let (_, events) = shop.once();
+    assert_eq!(shop.read("data/days/20260101_V02.txt").as_deref(), Some("1\n3\n"), "{events:#?}");
+    shop.remove("data/days/20260101_V02.txt");
+    let (outcome, events) = shop.once();
+    assert_eq!(outcome.failed, 0, "{events:#?}");
+    assert_eq!(shop.read("data/days/20260101_V02.txt").as_deref(), Some("1\n3\n"), "{events:#?}");
+    let (outcome, events) = shop.once();
+    assert_eq!((outcome.done, outcome.failed), (0, 0), "{events:#?}");
+}

@@ -128,7 +128,7 @@ pub(crate) fn standing(
         super::update::standing_of_update(flow, step, key, gathered, &last, facts, rebuild)
     } else {
         let stale = stale(step, key, gathered, &last, facts, rebuild);
-        let outputs = of_outputs(&last, facts);
+        let outputs = of_outputs(flow, &last, facts);
         match (stale, outputs) {
             (Some(reason), (There::Retired, because, _)) if !revives(step, &reason) => (There::Retired, because, None),
             (Some(reason), (_, _, None)) => (There::Stale, Some(reason), None),
@@ -219,14 +219,20 @@ pub(crate) enum Fate {
 }
 
 /// Returns what became of an output. A step may have given it another name since.
-pub(crate) fn fate(output: &LeftFile, facts: &dyn Facts) -> Fate {
+pub(crate) fn fate(flow: &Flow, output: &LeftFile, facts: &dyn Facts) -> Fate {
     let (path, station) = (&output.path, &output.station);
     let foreign = || Fate::Conflict(format!("{path} at {station} was changed by something else"));
     let file = facts.file_at(station, path).filter(|file| file.product == output.product);
     let state = file.as_ref().map(|file| &file.state);
     if !matches!(state, Some(FileState::Present | FileState::Settling)) {
         let renamed = facts.files_of(station, &output.product, &output.identity);
-        if renamed.iter().any(|other| other.is_usable() && other.origin != Origin::Seen) {
+        // Another version beside it is no other name of it.
+        let version = flow.products.get(&output.product).and_then(|product| product.version.as_ref());
+        let same_version = |other: &FileFact| match (version, &file) {
+            (Some(field), Some(file)) => other.fields.get(field) >= file.fields.get(field),
+            _ => true,
+        };
+        if renamed.iter().any(|other| other.is_usable() && other.origin != Origin::Seen && same_version(other)) {
             return Fate::Present;
         }
     }
@@ -252,12 +258,12 @@ pub(crate) fn fate(output: &LeftFile, facts: &dyn Facts) -> Fate {
     }
 }
 
-fn of_outputs(last: &DoneRun, facts: &dyn Facts) -> There3 {
+fn of_outputs(flow: &Flow, last: &DoneRun, facts: &dyn Facts) -> There3 {
     let mut retired = None;
     let mut lost = None;
     let mut present = last.outputs.is_empty();
     for output in &last.outputs {
-        match fate(output, facts) {
+        match fate(flow, output, facts) {
             Fate::Present => present = true,
             Fate::Conflict(text) => return (There::Done, None, Some(text)),
             Fate::Retired(reason) => retired = Some(reason),

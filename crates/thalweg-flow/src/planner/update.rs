@@ -10,6 +10,7 @@ use super::standing::{Fate, Standing, counting, counts, done_or_partial, fate, i
 use super::task::{OutputParts, Previous, Task};
 use super::{Contribution, DoneRun, Facts, FileFact, KeyId, LeftFile, Origin, UsedFile, identity_of_file};
 use crate::{Flow, Step};
+use thalweg_core::Value;
 
 /// Compares what is there of an `update` with what would be made now.
 ///
@@ -34,7 +35,7 @@ pub(super) fn standing_of_update(
     let mut present = false;
     for output in &last.outputs {
         let Some(file) = version_of(flow, output, facts) else {
-            match fate(output, facts) {
+            match fate(flow, output, facts) {
                 Fate::Retired(reason) => retired = Some(reason),
                 Fate::Lost(reason) => return (There::Lost, Some(reason), None),
                 Fate::Conflict(conflict) => return (There::Done, None, Some(conflict)),
@@ -204,7 +205,17 @@ impl Look<'_> {
     }
 
     fn found(&self, (station, product, identity): (String, String, String), standing: &Standing) -> Option<Found> {
-        let files = newest_version(self.flow, self.facts.files_of(&station, &product, &identity));
+        let mut files = self.facts.files_of(&station, &product, &identity);
+        // What this version of the step made is worked on; older ones lie beside it untouched.
+        if let Some(field) = self.flow.products.get(&product).and_then(|product| product.version.as_ref()) {
+            let own = Value::Int(i64::from(self.step.version));
+            let of_this = |file: &FileFact| file.fields.get(field) == Some(&own);
+            // Before there is one, the older ones tell who contributes.
+            if files.iter().any(of_this) {
+                files.retain(of_this);
+            }
+        }
+        let files = newest_version(self.flow, files);
         let file = files.iter().find(|file| file.is_usable()).or_else(|| files.first())?.clone();
         let mut parts = contributions_in(&file, self.facts);
         if parts.is_empty() {
