@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-/// The names under which common writers keep what is not complete: hidden files (rsync's `.NAME.XXXXXX` among them),
+/// The names under which common writers keep what is not complete: hidden files (rsync puts six letters behind a dot at their end),
 /// partial downloads, rsync's folder for delayed updates.
 const TEMPORARY: [&str; 8] = [".*", "*.tmp", "*.part", "*.partial", "~*", ".~tmp~", "*.filepart", ".*.??????"];
 
