@@ -11,8 +11,8 @@ use thalweg_ledger::Ledger;
 use crate::classify::Classifier;
 use crate::control::Answer;
 use crate::dispatcher::{Dispatcher, Inbox, Message, Parts};
+use crate::host::Watching;
 use crate::lock::{self, InstanceLock};
-use crate::watch::Watcher;
 use crate::{EngineError, Event, Places, Setup, control, notify, recover};
 
 /// How long an engine works.
@@ -136,7 +136,7 @@ impl Engine {
             std::fs::create_dir_all(folder).map_err(state(folder.to_owned()))?;
         }
         let lock = lock::take(&setup)?;
-        let ledger = Ledger::create(&setup.ledger)?;
+        let ledger = Ledger::create_with(&setup.ledger, setup.host.ledger_options())?;
         let places = Places::open(&setup);
         places.check_apart()?;
         let classifier = Arc::new(Classifier::new(&setup.flow));
@@ -160,20 +160,22 @@ impl Engine {
     }
 
     // A tree that cannot be watched is listed at intervals all the same.
-    fn watchers(&self) -> Vec<Watcher> {
+    fn watchers(&self) -> Vec<Box<dyn Watching>> {
         let mut watchers = Vec::new();
         for (n, (station, root, _)) in self.places.stations().enumerate() {
             let (classifier, name, inbox) = (self.classifier.clone(), station.to_owned(), self.inbox.clone());
             let wanted = move |folder: &thalweg_core::RelPath| !classifier.skips(&name, folder);
             let tell = move |message| inbox.send(Message::Watch(message)).is_ok();
             let number = u32::try_from(n).unwrap_or(u32::MAX);
-            watchers.extend(Watcher::start(number, root, Box::new(wanted), Box::new(tell)));
+            watchers.extend(self.setup.host.watch(number, station, root, Box::new(wanted), Box::new(tell)));
         }
         watchers
     }
 
     fn work(self, mode: Mode, forward: bool, report: &mut dyn FnMut(&Event)) -> Result<Outcome, EngineError> {
-        control::listen(&self.setup, &self.inbox)?;
+        if self.setup.host.takes_requests() {
+            control::listen(&self.setup, &self.inbox)?;
+        }
         let watchers = if mode == Mode::Forever { self.watchers() } else { Vec::new() };
         let setup = self.setup.clone();
         let parts = Parts {

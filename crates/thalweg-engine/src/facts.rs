@@ -386,6 +386,10 @@ impl Facts for LedgerFacts<'_> {
         })
     }
 
+    fn is_elsewhere(&self, station: &str) -> bool {
+        self.places.is_elsewhere(station)
+    }
+
     fn space(&self, station: &str) -> Option<(u64, u64)> {
         let space = self.places.store(station)?.free_space().ok()?;
         Some((space.free, space.total))

@@ -2,7 +2,6 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use thalweg_core::{ErrorClass, RelPath};
 use thalweg_flow::Flow;
@@ -10,6 +9,7 @@ use thalweg_ledger::FileId;
 use thalweg_store::{Hashed, Meta, StoreError};
 
 use crate::dispatcher::{Inbox, Message};
+use crate::host::{Working, receive};
 use crate::probe::{self, Told};
 use crate::runner::Failure;
 use crate::runner::publish::failure;
@@ -47,19 +47,20 @@ pub(crate) enum Outcome {
 /// Threads that take files.
 pub(crate) struct Intake {
     jobs: Option<SyncSender<Take>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Box<dyn Working>>,
 }
 
 impl Intake {
-    pub(crate) fn start(setup: &Setup, flow: &Arc<Flow>, places: &Places, tell: &Inbox, threads: usize) -> Self {
+    pub(crate) fn start(setup: &Setup, flow: &Arc<Flow>, places: &Places, tell: &Inbox) -> Self {
         let (jobs, waiting) = sync_channel::<Take>(100_000);
         let waiting = Arc::new(Mutex::new(waiting));
-        let threads = (0..threads)
+        let threads = (0..setup.host.readers())
             .filter_map(|n| {
                 let (setup, flow, places, tell, waiting) =
                     (setup.clone(), flow.clone(), places.clone(), tell.clone(), waiting.clone());
+                let host = setup.host.clone();
                 let work = move || serve(&setup, &flow, &places, &tell, &waiting);
-                std::thread::Builder::new().name(format!("intake-{n}")).spawn(work).ok()
+                host.start(&format!("intake-{n}"), Box::new(work)).ok()
             })
             .collect();
         Self { jobs: Some(jobs), threads }
@@ -73,15 +74,15 @@ impl Intake {
     pub(crate) fn stop(&mut self) {
         self.jobs = None;
         for thread in self.threads.drain(..) {
-            let _ = thread.join();
+            thread.join();
         }
     }
 }
 
 fn serve(setup: &Setup, flow: &Flow, places: &Places, tell: &Inbox, waiting: &Mutex<Receiver<Take>>) {
     loop {
-        let next = waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
-        let Ok(take) = next else { return };
+        let next = receive(setup.host.as_ref(), &waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let Some(take) = next else { return };
         let outcome = one(setup, flow, places, &take);
         if tell.send(Message::Taken { take, outcome }).is_err() {
             return;

@@ -8,7 +8,7 @@ use thalweg_core::{ContentHash, ErrorClass, Fields, ReportLine, TimeRange, Times
 use thalweg_flow::{Compare, Product};
 
 use crate::Setup;
-use crate::child::{Child, Command};
+use crate::child::Command;
 use crate::runner::Failure;
 
 /// Longest time that a probe may take.
@@ -48,8 +48,8 @@ pub(crate) fn probe(setup: &Setup, product: &Product, path: &Path) -> Result<Tol
     command.log_limit = 4 << 20;
     let failed =
         |error: &dyn std::error::Error| Failure::new(ErrorClass::Transient, crate::runner::publish::in_full(error));
-    let child = Child::spawn(command).map_err(|error| failed(&error))?;
-    let ended = child.wait(&std::sync::atomic::AtomicBool::new(false), &mut |_| {}).map_err(|error| failed(&error))?;
+    let never = std::sync::atomic::AtomicBool::new(false);
+    let ended = setup.host.child(command, &never, &mut |_| {}).map_err(|error| failed(&error))?;
     let log = std::fs::read(own.path().join("log")).unwrap_or_default();
     if ended.exit != Some(0) {
         return Err(failure_of(&ended.reports, ended.exit, &log));

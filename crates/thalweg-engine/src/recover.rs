@@ -3,10 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::os::unix::ffi::OsStrExt;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use thalweg_core::{ContentHash, RelPath, Timestamp};
 use thalweg_flow::planner::identity_of_file;
 use thalweg_ledger::{
@@ -16,9 +13,12 @@ use thalweg_ledger::{
 use thalweg_store::{Entry, Kind, Meta, OldContent, Publish, STAGING, Store};
 
 use crate::classify::{Classifier, QUARANTINE, identity};
-use crate::runner::staging_name;
+use crate::runner::staging_mark;
 use crate::scan::{stat_of, stat_of_unit};
 use crate::{EngineError, Places, Setup, probe};
+
+/// How long the staging folders of another ledger's runs are left alone.
+const ABANDONED: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
 
 /// Names looked at for a file in the quarantine before giving up.
 const QUARANTINE_NAMES: u32 = 1000;
@@ -33,8 +33,9 @@ pub(crate) fn recover(
     let reader = ledger.reader()?;
     let now = setup.clock.now();
     let unfinished = reader.unfinished_runs()?;
-    let children: Vec<Pid> = unfinished.iter().flat_map(|run| end_children(run.id.0, places)).collect();
-    wait_for(&children);
+    let mark = staging_mark(&reader)?;
+    let left: Vec<(i64, String)> = unfinished.iter().map(|run| (run.id.0, format!("{mark}{}", run.id.0))).collect();
+    setup.host.end_children(&left, &setup.state);
     for run in unfinished {
         let journalled = matches!(run.state, RunState::Staged | RunState::Publishing);
         let work = Work { setup, classifier, ledger, reader: &reader, places, now };
@@ -45,7 +46,7 @@ pub(crate) fn recover(
         }
     }
     for (_, _, store) in places.stations() {
-        remove_staging(store.as_ref());
+        remove_staging(store.as_ref(), &mark, now);
     }
     // Whatever a probe left belongs to none any more; if it cannot go, it only takes room.
     let _ = std::fs::remove_dir_all(setup.state.join("probes"));
@@ -310,14 +311,15 @@ fn published(store: &dyn Store, output: &RunOutput, found: Found, moves: bool) -
     }
 }
 
-// Whatever an earlier engine staged belongs to no run any more.
-fn remove_staging(store: &dyn Store) {
+// What an earlier engine of this ledger staged belongs to no run any more; what one of another ledger did, only when it
+// has not been touched for so long that nobody will come back for it.
+fn remove_staging(store: &dyn Store, mark: &str, now: Timestamp) {
     let staging = RelPath::from_text(STAGING);
     let mut folders = BTreeSet::new();
     let listed = store.walk(&staging, &mut |_| false, &mut |entry| {
         if let Entry::Found { path, meta } = entry
             && meta.kind == Kind::Folder
-            && path.file_name().starts_with(&staging_name(0)[..4])
+            && (path.file_name().starts_with(mark) || is_abandoned(&meta, now))
         {
             folders.insert(path);
         }
@@ -328,6 +330,11 @@ fn remove_staging(store: &dyn Store) {
             let _ = store.discard_staging(&folder);
         }
     }
+}
+
+fn is_abandoned(meta: &Meta, now: Timestamp) -> bool {
+    let touched = Timestamp::from_nanosecond(i128::from(meta.mtime_ns));
+    touched.is_ok_and(|touched| now.duration_since(touched) > ABANDONED)
 }
 
 // A bad file that was recorded and not yet moved is moved now; one that was moved and not yet recorded is recorded.
@@ -380,43 +387,4 @@ fn aside(store: &dyn Store, row: &QuarantineRow, target: &RelPath) -> Option<Rel
         }
     }
     None
-}
-
-// A child of an engine that was killed goes on by itself; its outputs would belong to nobody. It is known by its run
-// and by a staging folder below one of our roots: another flow's engine may have a run of the same number.
-fn end_children(run: i64, places: &Places) -> Vec<Pid> {
-    let mark = format!("THALWEG_RUN={run}");
-    let mut ended = Vec::new();
-    let Ok(processes) = std::fs::read_dir("/proc") else { return ended };
-    for process in processes.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let Ok(environment) = std::fs::read(process.path().join("environ")) else { continue };
-        let mut variables = environment.split(|byte| *byte == 0);
-        let ours = variables.clone().any(|variable| variable == mark.as_bytes())
-            && variables.any(|variable| {
-                let staging = variable.strip_prefix(b"THALWEG_STAGING=");
-                staging.is_some_and(|staging| {
-                    let staging = std::path::Path::new(std::ffi::OsStr::from_bytes(staging));
-                    places.stations().any(|(_, root, _)| staging.starts_with(root))
-                })
-            });
-        if ours
-            && pid != i32::try_from(std::process::id()).unwrap_or(-1)
-            && let Some(pid) = Pid::from_raw(pid)
-            && kill_process(pid, Signal::KILL).is_ok()
-        {
-            ended.push(pid);
-        }
-    }
-    ended
-}
-
-// A process that was sent KILL may still be within a call that writes; one that hangs in the kernel is not waited for.
-fn wait_for(processes: &[Pid]) {
-    let end = Timespec { tv_sec: 2, tv_nsec: 0 };
-    for pid in processes {
-        if let Ok(fd) = pidfd_open(*pid, PidfdFlags::empty()) {
-            let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&end));
-        }
-    }
 }

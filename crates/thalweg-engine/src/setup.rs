@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use thalweg_core::{Clock, RelPath};
 use thalweg_flow::{Flow, Station};
-use thalweg_store::{LocalStore, RootId, Store};
+use thalweg_store::Store;
 
-use crate::EngineError;
+use crate::{EngineError, Host};
 
 /// What an engine is given.
 #[derive(Clone)]
@@ -37,12 +37,22 @@ pub struct Setup {
     pub slots: Option<usize>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
+    /// What the engine has around it.
+    pub host: Arc<dyn Host>,
 }
 
-/// The stations of this host with their stores.
+/// The stations of this host with their stores, and those of other ledgers whose roots are mounted here: files go there
+/// and come from there, but they are neither listed nor cleared up from here.
 #[derive(Debug, Clone)]
 pub struct Places {
-    stores: BTreeMap<String, (PathBuf, Arc<dyn Store>)>,
+    stores: BTreeMap<String, Place>,
+}
+
+#[derive(Debug, Clone)]
+struct Place {
+    root: PathBuf,
+    store: Arc<dyn Store>,
+    here: bool,
 }
 
 impl Places {
@@ -58,17 +68,16 @@ impl Places {
     }
 
     fn with(setup: &Setup, make: bool) -> Self {
-        let mut stores: BTreeMap<String, (PathBuf, Arc<dyn Store>)> = BTreeMap::new();
-        for station in setup.flow.stations.values().filter(|station| setup.here.contains(&station.name)) {
-            let root = root_of(setup, station);
-            if make && !station.read_only && station.volume.is_none() && !root.exists() {
-                // If this fails, the station is unavailable, which the first listing tells.
-                let _ = std::fs::create_dir_all(&root);
+        let mut stores = BTreeMap::new();
+        for station in setup.flow.stations.values() {
+            let here = setup.here.contains(&station.name);
+            if !here && station.reach.is_some() {
+                continue;
             }
-            // A root that is not there now is unavailable, and no reason not to work for the others.
-            let store =
-                LocalStore::open(&root).unwrap_or_else(|_| LocalStore::open_as(&root, RootId { dev: 0, ino: 0 }));
-            stores.insert(station.name.clone(), (root, Arc::new(store)));
+            let root = root_of(setup, station);
+            let make = make && here && !station.read_only && station.volume.is_none();
+            let store = setup.host.store(&station.name, &root, make);
+            stores.insert(station.name.clone(), Place { root, store, here });
         }
         Self { stores }
     }
@@ -103,14 +112,24 @@ impl Places {
         Ok(())
     }
 
-    /// Returns the store of a station of this host.
+    /// Returns the store of a station of this host, or of one that is mounted here.
     pub fn store(&self, station: &str) -> Option<&Arc<dyn Store>> {
-        self.stores.get(station).map(|(_, store)| store)
+        self.stores.get(station).map(|place| &place.store)
     }
 
-    /// Returns the root of a station of this host.
+    /// Tells if a station is one of this host: its steps, keeps and listings are this engine's work.
+    pub fn is_here(&self, station: &str) -> bool {
+        self.stores.get(station).is_some_and(|place| place.here)
+    }
+
+    /// Tells if a station is mounted here, while its steps are another engine's work.
+    pub fn is_elsewhere(&self, station: &str) -> bool {
+        self.stores.get(station).is_some_and(|place| !place.here)
+    }
+
+    /// Returns the root of a station of this host, or of one that is mounted here.
     pub fn root(&self, station: &str) -> Option<&Path> {
-        self.stores.get(station).map(|(root, _)| root.as_path())
+        self.stores.get(station).map(|place| place.root.as_path())
     }
 
     /// Returns the absolute path of a file.
@@ -123,15 +142,16 @@ impl Places {
     /// Returns station and path of an absolute path that lies below a root of this host.
     pub fn locate(&self, absolute: &Path) -> Option<(String, RelPath)> {
         use std::os::unix::ffi::OsStrExt;
-        self.stores.iter().find_map(|(name, (root, _))| {
-            let below = absolute.strip_prefix(root).ok()?;
+        self.stores.iter().find_map(|(name, place)| {
+            let below = absolute.strip_prefix(&place.root).ok()?;
             Some((name.clone(), RelPath::from_bytes(below.as_os_str().as_bytes())))
         })
     }
 
     /// Returns the stations of this host.
     pub fn stations(&self) -> impl Iterator<Item = (&str, &Path, &Arc<dyn Store>)> {
-        self.stores.iter().map(|(name, (root, store))| (name.as_str(), root.as_path(), store))
+        let here = self.stores.iter().filter(|(_, place)| place.here);
+        here.map(|(name, place)| (name.as_str(), place.root.as_path(), &place.store))
     }
 }
 

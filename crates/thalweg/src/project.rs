@@ -152,6 +152,7 @@ impl Project {
             formats: thalweg_steps::FORMATS.iter().map(|format| (*format).to_owned()).collect(),
             slots: None,
             clock: Arc::clone(clock),
+            host: Arc::new(thalweg_engine::ThisHost),
         };
         Ok(Self { setup, warnings: parsed.warnings })
     }

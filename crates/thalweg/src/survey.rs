@@ -29,14 +29,15 @@ pub(crate) fn survey(project: &Project, now: Timestamp) -> Result<MemoryFacts, F
     let mut facts = MemoryFacts { now, settings: settings_digests(&project.setup), ..MemoryFacts::default() };
     for station in flow.stations.values() {
         if !project.setup.here.contains(&station.name) {
-            let why = match &station.reach {
-                Some(reach) => format!(
+            if let Some(reach) = &station.reach {
+                let why = format!(
                     "{} is reached by {}, which nothing carries out: only stations of this host are worked on",
                     station.name, reach.scheme
-                ),
-                None => format!("{} is not a station of this host (`--at`)", station.name),
-            };
-            facts.out_of_reach.insert(station.name.clone(), why);
+                );
+                facts.out_of_reach.insert(station.name.clone(), why);
+            } else {
+                facts.elsewhere.insert(station.name.clone());
+            }
             continue;
         }
         let root = root_of(&project.setup, station);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use thalweg_core::{ContentHash, Timestamp};
 use thalweg_engine::facts::RunningKeys;
-use thalweg_engine::{LedgerFacts, Places, root_of, settings_digests};
+use thalweg_engine::{LedgerFacts, Places, settings_digests};
 use thalweg_flow::{Argument, Flow};
 use thalweg_ledger::{HoldRow, Ledger, Reader};
 
@@ -38,7 +38,14 @@ impl View {
             running.insert((run.step, run.key), (run.id.0, run.started));
         }
         let holds = reader.holds_active()?;
-        Ok(Self { reader, places: places(project), holds, running, settings: settings_digests(&project.setup), now })
+        Ok(Self {
+            reader,
+            places: Places::look(&project.setup),
+            holds,
+            running,
+            settings: settings_digests(&project.setup),
+            now,
+        })
     }
 
     /// Returns the planner's facts.
@@ -54,14 +61,6 @@ impl View {
             trouble: RefCell::new(None),
         }
     }
-}
-
-/// Returns the stations of this host whose roots are there; makes none.
-pub(crate) fn places(project: &Project) -> Places {
-    let mut setup = project.setup.clone();
-    let flow = project.flow();
-    setup.here.retain(|name| flow.stations.get(name).is_some_and(|station| root_of(&project.setup, station).is_dir()));
-    Places::open(&setup)
 }
 
 /// Returns a command line as the flow file writes it.

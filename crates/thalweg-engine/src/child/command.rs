@@ -33,6 +33,8 @@ pub struct Command {
     pub env: Vec<(OsString, OsString)>,
     /// Its working folder.
     pub cwd: PathBuf,
+    /// Its `TMPDIR`, if it gets one.
+    pub temporary: Option<PathBuf>,
     /// What it gets on standard input, any length.
     pub stdin: Vec<u8>,
     /// How long it may run; `None` means without end.
@@ -59,6 +61,7 @@ impl Command {
             args: Vec::new(),
             env: Vec::new(),
             cwd: cwd.into(),
+            temporary: None,
             stdin: Vec::new(),
             timeout: None,
             kill_after: Duration::from_secs(10),

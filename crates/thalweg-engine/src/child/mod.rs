@@ -7,6 +7,7 @@ mod command;
 mod ended;
 mod error;
 mod find;
+mod left;
 mod log;
 mod reports;
 mod run;
@@ -16,6 +17,7 @@ mod usage;
 pub use command::{Command, Sandbox};
 pub use ended::{Ended, SandboxState};
 pub use error::ChildError;
+pub(crate) use left::end_left;
 pub use run::Child;
 
 #[cfg(test)]

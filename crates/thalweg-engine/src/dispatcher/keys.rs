@@ -35,6 +35,7 @@ impl Dispatcher<'_> {
             return Ok(());
         }
         let mut keys = std::mem::take(&mut self.dirty);
+        keys.retain(|key| !self.places.is_elsewhere(&key.station));
         if keys.len() > KEYS_TOGETHER
             && let Some(rest) = keys.iter().nth(KEYS_TOGETHER).cloned()
         {

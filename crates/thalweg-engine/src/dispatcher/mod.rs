@@ -15,8 +15,7 @@ mod tasks;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use thalweg_core::{ContentHash, RelPath, Timestamp};
@@ -28,6 +27,7 @@ use thalweg_ledger::{FileId, HoldRow, Ledger, Reader, RunId};
 use crate::classify::Classifier;
 use crate::control::Answer;
 use crate::facts::{LedgerFacts, RunningKeys};
+use crate::host::{Working, receive_within};
 use crate::intake::{Intake, Outcome as Taken, Take};
 use crate::runner::{Go, Told};
 use crate::scan::{Scanned, Seen};
@@ -89,7 +89,7 @@ pub(crate) struct Active {
     cancel: Arc<AtomicBool>,
     started: Timestamp,
     outputs: Vec<(String, RelPath)>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Box<dyn Working>>,
 }
 
 /// A file that is not taken yet.
@@ -130,7 +130,7 @@ pub(crate) struct Dispatcher<'r> {
     active: HashMap<u64, Active>,
     next_no: u64,
     scans: BTreeMap<String, ScanState>,
-    scan_threads: Vec<JoinHandle<()>>,
+    scan_threads: Vec<Box<dyn Working>>,
     requests: Vec<ActiveRequest>,
     flags: BTreeMap<(String, String), (RelPath, thalweg_store::Meta)>,
     retention_due: bool,
@@ -138,6 +138,7 @@ pub(crate) struct Dispatcher<'r> {
     stopping: Option<(String, std::time::Instant)>,
     outcome: Outcome,
     slots: usize,
+    staging_mark: String,
     watchdog: Option<(Duration, std::time::Instant)>,
 }
 
@@ -165,9 +166,10 @@ impl<'r> Dispatcher<'r> {
         let Parts { setup, ledger, places, classifier, inbox, messages, mode, forward } = parts;
         let flow = setup.flow.clone();
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        let intake = Intake::start(&setup, &flow, &places, &inbox, processors.min(4));
+        let intake = Intake::start(&setup, &flow, &places, &inbox);
         let reader = ledger.reader()?;
         let holds = reader.holds_active()?;
+        let staging_mark = crate::runner::staging_mark(&reader)?;
         let mut dispatcher = Self {
             slots: setup.slots.unwrap_or(processors).max(1),
             settings: BTreeMap::new(),
@@ -202,6 +204,7 @@ impl<'r> Dispatcher<'r> {
             last_retention: None,
             stopping: None,
             outcome: Outcome::default(),
+            staging_mark,
             watchdog: crate::notify::watchdog().map(|every| (every / 2, std::time::Instant::now())),
         };
         dispatcher.begin_work()?;
@@ -280,8 +283,7 @@ impl<'r> Dispatcher<'r> {
         self.classifier = Arc::new(Classifier::new(&self.flow));
         self.setup = setup;
         self.intake.stop();
-        let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(4);
-        self.intake = Intake::start(&self.setup, &self.flow, &self.places, &self.inbox, threads);
+        self.intake = Intake::start(&self.setup, &self.flow, &self.places, &self.inbox);
         self.settling.values_mut().for_each(|file| file.in_work = false);
         self.ready.clear();
         self.order.clear();
@@ -354,10 +356,7 @@ impl<'r> Dispatcher<'r> {
         let mut batch = Vec::new();
         let pending = !self.dirty.is_empty() || !self.changed.is_empty();
         let wait = if pending { Duration::ZERO } else { self.next_wait() };
-        match self.messages.recv_timeout(wait) {
-            Ok(message) => batch.push(message),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
-        }
+        batch.extend(receive_within(self.setup.host.as_ref(), &self.messages, wait));
         while batch.len() < TOGETHER
             && let Ok(message) = self.messages.try_recv()
         {
@@ -458,11 +457,11 @@ impl<'r> Dispatcher<'r> {
             // A runner that waits for leave to publish is told to give up.
             drop(active.go);
             if let Some(thread) = active.thread {
-                let _ = thread.join();
+                thread.join();
             }
         }
         for thread in self.scan_threads.drain(..) {
-            let _ = thread.join();
+            thread.join();
         }
         // Empty folders of the program's own go; one that is not empty stays.
         let own =

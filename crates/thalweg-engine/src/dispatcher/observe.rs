@@ -570,8 +570,8 @@ impl Dispatcher<'_> {
         let (station, below) = (station.to_owned(), below.clone());
         let now = self.now();
         let work = move || scan(&station, &below, store.as_ref(), &flow, &classifier, &reader, now, &tell);
-        if let Ok(thread) = std::thread::Builder::new().name("scan".into()).spawn(work) {
-            self.scan_threads.retain(|thread| !thread.is_finished());
+        if let Ok(thread) = self.setup.host.start("scan", Box::new(work)) {
+            self.scan_threads.retain(|thread| !thread.is_over());
             self.scan_threads.push(thread);
         }
     }

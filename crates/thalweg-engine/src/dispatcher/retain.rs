@@ -40,7 +40,7 @@ impl Dispatcher<'_> {
         let keeps: Vec<Keep> = self.flow.keeps.values().cloned().collect();
         for keep in &keeps {
             for station in &keep.at {
-                if self.places.store(station).is_some() && only.is_none_or(|only| only == station) {
+                if self.places.is_here(station) && only.is_none_or(|only| only == station) {
                     self.keep_at(keep, station, dry)?;
                 }
             }

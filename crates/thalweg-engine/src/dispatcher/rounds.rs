@@ -25,7 +25,7 @@ impl Dispatcher<'_> {
                 When::Arrives | When::Asked => None,
             })
             .flat_map(|(step, flag)| step.at.iter().map(move |at| (step.name.clone(), at.clone(), flag.clone())))
-            .filter(|(_, at, _)| self.places.store(at).is_some())
+            .filter(|(_, at, _)| self.places.is_here(at))
             .collect();
         for (step, station, flag) in timed {
             match flag {

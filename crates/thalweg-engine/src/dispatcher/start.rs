@@ -261,6 +261,7 @@ impl Dispatcher<'_> {
         let job = Job {
             no,
             run: lead.0,
+            staging: format!("{}{}", self.staging_mark, lead.0),
             attempt,
             tasks: tasks.clone(),
             flow: self.flow.clone(),
@@ -282,10 +283,9 @@ impl Dispatcher<'_> {
             .flat_map(|task| &task.outputs)
             .filter_map(|output| Some((output.station.clone(), output.path.clone()?)))
             .collect();
-        let name = format!("run-{}", lead.0);
-        let thread = std::thread::Builder::new()
-            .name(name)
-            .spawn(move || runner::carry_out(&job))
+        let host = self.setup.host.clone();
+        let thread = host
+            .start(&format!("run-{}", lead.0), Box::new(move || runner::carry_out(&job)))
             .map_err(|source| EngineError::State { path: "a thread for a run".into(), source })?;
         self.active.insert(no, Active { tasks, runs, held, go, cancel, started: now, outputs, thread: Some(thread) });
         self.say(&event);

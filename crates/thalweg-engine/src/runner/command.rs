@@ -17,7 +17,7 @@ use thalweg_flow::{CommandLine, Step};
 use super::outputs::{Slot, collect};
 use super::publish::{failure, in_full, publish_all, stand_by};
 use super::{End, Failure, Go, Job, Layout, Told, left_out};
-use crate::child::{Child, Command, Ended, Sandbox};
+use crate::child::{Command, Ended, Sandbox};
 
 /// Rounds in which a verb is given earlier outputs that it turned out to build on.
 const ROUNDS: usize = 3;
@@ -86,9 +86,10 @@ fn attempt(
         .chain(&command.args)
         .map(|arg| RelPath::from_bytes(arg.as_encoded_bytes()).to_string())
         .collect();
-    let child = Child::spawn(command).map_err(|error| Failure::new(error.class(), in_full(&error)))?;
-    let ended = child
-        .wait(&job.cancel, &mut |line| {
+    let ended = job
+        .setup
+        .host
+        .child(command, &job.cancel, &mut |line| {
             if let ReportLine::Progress { done, total, unit } = line {
                 job.tell.tell(Told::Progress { no: job.no, done, total, unit });
             }
@@ -174,7 +175,7 @@ fn earlier(job: &Job, output: &super::Staged) -> Option<thalweg_flow::planner::P
 
 /// Makes the staging folders, empty, and says where each output goes.
 fn prepare(job: &Job, task: &Task) -> Result<(Vec<Slot>, PathBuf), Failure> {
-    let name = job.staging_name();
+    let name = &job.staging;
     let mut slots = Vec::new();
     let mut first = None;
     for (n, output) in task.outputs.iter().enumerate() {
@@ -182,10 +183,10 @@ fn prepare(job: &Job, task: &Task) -> Result<(Vec<Slot>, PathBuf), Failure> {
             return Err(Failure::new(ErrorClass::Config, format!("{} is not a station of this host", output.station)));
         };
         let target = output.path.clone().unwrap_or_else(|| RelPath::from_text("new"));
-        let folder = store.staging(&name, &target).map_err(|error| failure(&target, &error))?;
+        let folder = store.staging(name, &target).map_err(|error| failure(&target, &error))?;
         if first.is_none() {
             store.discard_staging(&folder).map_err(|error| failure(&folder, &error))?;
-            store.staging(&name, &target).map_err(|error| failure(&target, &error))?;
+            store.staging(name, &target).map_err(|error| failure(&target, &error))?;
             first = job.places.absolute(&output.station, &folder);
         }
         let path = match &output.path {
@@ -204,8 +205,6 @@ fn prepare(job: &Job, task: &Task) -> Result<(Vec<Slot>, PathBuf), Failure> {
     }
     // A verb that makes nothing works beside its log.
     let folder = first.unwrap_or_else(|| job.log.with_extension("d"));
-    std::fs::create_dir_all(&folder)
-        .map_err(|error| Failure::new(ErrorClass::Transient, format!("{}: {error}", folder.display())))?;
     Ok((slots, folder))
 }
 
@@ -313,14 +312,12 @@ fn command(
     }
     command.env.extend(step.environment.iter().map(|(name, value)| env(name, value.into())));
     let temporary = folder.join("tmp");
-    std::fs::create_dir_all(&temporary)
-        .map_err(|error| Failure::new(ErrorClass::Transient, format!("{}: {error}", temporary.display())))?;
-    command.env.push(env("TMPDIR", temporary.into_os_string()));
+    command.env.push(env("TMPDIR", temporary.clone().into_os_string()));
+    command.temporary = Some(temporary);
     let mut read: Vec<PathBuf> = task.inputs.iter().map(|input| input_path(job, input)).collect();
     let programs = if builtin { Vec::new() } else { what_programs_need(job, line) };
     read.extend(previous.iter().map(|path| PathBuf::from(os(path))));
     read.extend(step.reads.iter().map(|path| job.setup.base.join(path)));
-    read.retain(|path| path.exists());
     let mut write = vec![folder.to_owned()];
     write.extend(slots.iter().filter_map(|slot| {
         let output = &task.outputs[slot.output];

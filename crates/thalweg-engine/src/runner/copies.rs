@@ -110,13 +110,12 @@ fn deliver_one(job: &Job, input: &TaskInput, output: &TaskOutput, before: u64, t
         return Err(Stop::Failed(Failure::new(ErrorClass::Bug, "a copy without a path")));
     };
     let (source, target) = stores(job, &input.station, &output.station).map_err(Stop::Failed)?;
-    let name = job.staging_name();
     let (tell, no) = (&job.tell, job.no);
     let progress = move |done: u64, _: u64| {
         tell.tell(Told::Progress { no, done: before + done, total: Some(total), unit: "bytes".into() });
     };
     let by_data = job.flow.products.get(&input.product).is_some_and(|p| p.compare == thalweg_flow::Compare::Data);
-    let mut options = CopyOptions::new(&name);
+    let mut options = CopyOptions::new(&job.staging);
     options.verify = Verify::Stream;
     options.expected = (!by_data).then_some(input.hash);
     options.on_progress = Some(&progress);

@@ -17,6 +17,7 @@ use std::time::Duration;
 use thalweg_core::{ContentHash, ErrorClass, Fields, RelPath, ReportLine, TimeRange};
 use thalweg_flow::planner::Task;
 use thalweg_flow::{Flow, Step, Verb};
+use thalweg_ledger::Reader;
 use thalweg_store::Meta;
 
 use crate::{Places, Setup};
@@ -27,6 +28,8 @@ pub(crate) struct Job {
     pub(crate) no: u64,
     /// The run in the ledger (of the first key, where several go together).
     pub(crate) run: i64,
+    /// Name of its staging folders.
+    pub(crate) staging: String,
     pub(crate) attempt: u32,
     pub(crate) tasks: Vec<Task>,
     pub(crate) flow: Arc<Flow>,
@@ -173,16 +176,13 @@ impl Job {
     pub(crate) fn step(&self) -> Option<&Step> {
         self.flow.steps.get(&self.tasks.first()?.key.step)
     }
-
-    /// The name of its staging folders.
-    pub(crate) fn staging_name(&self) -> String {
-        staging_name(self.run)
-    }
 }
 
-/// Returns the name of the staging folders of a run.
-pub(crate) fn staging_name(run: i64) -> String {
-    format!("run-{run}")
+/// Returns what the names of all staging folders of a ledger begin with. Engines of several ledgers may write below one
+/// root, and each clears away its own alone.
+pub(crate) fn staging_mark(reader: &Reader) -> Result<String, thalweg_ledger::Error> {
+    let id: String = reader.ledger_id()?.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    Ok(format!("run-{}-", id.to_ascii_lowercase()))
 }
 
 /// Carries a job out and tells of it.

@@ -3,12 +3,13 @@
 use thalweg_core::{ErrorClass, RelPath};
 use thalweg_store::{OldContent, Publish, Store, StoreError};
 
-use super::{Failure, Go, How, Job, Left, Staged, staging_name};
+use super::{Failure, Go, How, Job, Left, Staged};
+use crate::host::receive;
 
 /// Tells the dispatcher that outputs stand by and waits for its word.
 pub(crate) fn stand_by(job: &Job, outputs: &[Staged]) -> Go {
     let told = super::Told::Staged { no: job.no, outputs: outputs.to_vec() };
-    if job.tell.tell(told) { job.go.recv().unwrap_or(Go::Stop) } else { Go::Stop }
+    if job.tell.tell(told) { receive(job.setup.host.as_ref(), &job.go).unwrap_or(Go::Stop) } else { Go::Stop }
 }
 
 /// Puts staged outputs into their places.
@@ -76,10 +77,9 @@ pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
 
 /// Removes the staging folders of a run.
 pub(crate) fn discard(job: &Job) {
-    let name = staging_name(job.run);
     for output in job.tasks.iter().flat_map(|task| &task.outputs) {
         if let Some(store) = job.places.store(&output.station) {
-            let folder = RelPath::from_text(format!("{}/{name}", thalweg_store::STAGING));
+            let folder = RelPath::from_text(format!("{}/{}", thalweg_store::STAGING, job.staging));
             // What cannot be removed now is removed at the next start.
             let _ = store.discard_staging(&folder);
         }

@@ -77,6 +77,13 @@ fn last_run(shop: &Workshop) -> Journal {
     Journal { run, outputs }
 }
 
+/// Where a run of this ledger stages its outputs.
+fn staging(ledger: &Ledger, run: RunId) -> String {
+    let id = ledger.reader().and_then(|reader| reader.ledger_id()).expect("a ledger has an id");
+    let id: String = id.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    format!(".thalweg-staging/run-{}-{run}", id.to_ascii_lowercase())
+}
+
 /// Writes into the ledger what an engine had written that was killed in this state; returns the run and where each output
 /// was staged.
 fn cut_off(shop: &Workshop, journal: &Journal, state: RunState, moves: bool) -> (RunId, Vec<RunOutput>) {
@@ -89,7 +96,7 @@ fn cut_off(shop: &Workshop, journal: &Journal, state: RunState, moves: bool) -> 
         .iter()
         .map(|output| {
             let name = output.path.as_str().rsplit('/').next().unwrap_or_default();
-            let staged = format!(".thalweg-staging/run-{id}/out/{name}");
+            let staged = format!("{}/out/{name}", staging(&ledger, id));
             let staged_name = if moves { output.staged_name.clone() } else { staged };
             RunOutput { staged_name, published: false, ..output.clone() }
         })
@@ -205,7 +212,7 @@ fn what_was_only_running_leaves_nothing() {
     let shop = Workshop::new(PARTS);
     shop.write("data/in/a.dat", "x\n");
     let (run, _) = cut_off(&shop, &journal, RunState::Running, false);
-    shop.write(&format!("data/.thalweg-staging/run-{run}/out/1.txt"), "1");
+    shop.write(&format!("data/{}/out/1.txt", staging(&shop.ledger(), run)), "1");
     let (outcome, events) = shop.once();
     assert_eq!((outcome.done, outcome.failed), (1, 0), "{events:#?}");
     assert_eq!(parts(&shop), all("x\n"));

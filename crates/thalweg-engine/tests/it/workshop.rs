@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thalweg_core::SystemClock;
-use thalweg_engine::{Engine, Event, Mode, Outcome, Setup};
+use thalweg_engine::{Engine, Event, Mode, Outcome, Setup, ThisHost};
 use thalweg_flow::{Nowhere, Settings, Source, parse};
 use thalweg_ledger::Ledger;
 
@@ -60,6 +60,7 @@ impl Workshop {
             formats: Vec::new(),
             slots: None,
             clock: Arc::new(SystemClock),
+            host: Arc::new(ThisHost),
         }
     }
 

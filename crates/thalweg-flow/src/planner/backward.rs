@@ -443,6 +443,9 @@ impl Facts for Predicted<'_> {
     fn out_of_reach(&self, station: &str) -> Option<String> {
         self.base.out_of_reach(station)
     }
+    fn is_elsewhere(&self, station: &str) -> bool {
+        self.base.is_elsewhere(station)
+    }
     fn space(&self, station: &str) -> Option<(u64, u64)> {
         self.base.space(station)
     }

@@ -274,6 +274,11 @@ impl Look<'_> {
     }
 
     fn blocks(&self) -> Result<(), Stop> {
+        if self.facts.is_elsewhere(&self.key.station) {
+            let station = &self.key.station;
+            let text = format!("the steps at {station} are another engine's work (`--at {station}` where it runs)");
+            return Err((Next::Blocked, Reason::new("elsewhere", text)));
+        }
         let stations = std::iter::once(self.key.station.as_str())
             .chain(self.step.sources(&self.key.station))
             .chain(self.step.to.iter().map(String::as_str))

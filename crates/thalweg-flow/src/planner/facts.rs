@@ -306,6 +306,10 @@ pub trait Facts {
     fn out_of_reach(&self, _station: &str) -> Option<String> {
         None
     }
+    /// Tells if the steps of a station are another engine's work, while its files can be reached from here.
+    fn is_elsewhere(&self, _station: &str) -> bool {
+        false
+    }
     /// Returns free and total bytes at a station.
     fn space(&self, station: &str) -> Option<(u64, u64)>;
 }

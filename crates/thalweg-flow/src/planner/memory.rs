@@ -45,6 +45,9 @@ pub struct MemoryFacts {
     pub keys: BTreeMap<String, KeyId>,
     /// Stations out of reach and why.
     pub out_of_reach: BTreeMap<String, String>,
+    /// Stations whose steps are another engine's work.
+    #[serde(default)]
+    pub elsewhere: BTreeSet<String>,
 }
 
 /// Tells if a file fulfils a query.
@@ -214,6 +217,10 @@ impl Facts for MemoryFacts {
 
     fn out_of_reach(&self, station: &str) -> Option<String> {
         self.out_of_reach.get(station).cloned()
+    }
+
+    fn is_elsewhere(&self, station: &str) -> bool {
+        self.elsewhere.contains(station)
     }
 
     fn space(&self, _station: &str) -> Option<(u64, u64)> {

@@ -11,7 +11,6 @@ use thalweg_ledger::{HoldId, HoldKind, HoldRow, Ledger, NewEvent, NewHold};
 use super::{Context, where_clause};
 use crate::failure::Failure;
 use crate::project::Project;
-use crate::view;
 use crate::words::{did_you_mean, time};
 use crate::work;
 
@@ -80,7 +79,7 @@ impl Subject {
 /// Returns station and path of a path as people give it: absolute, relative to here, or `STATION/PATH`, `STATION:PATH`.
 pub(crate) fn locate(project: &Project, text: &OsStr) -> Option<(String, RelPath)> {
     use std::os::unix::ffi::OsStrExt;
-    let places = view::places(project);
+    let places = thalweg_engine::Places::look(&project.setup);
     let path = Path::new(text);
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if let Some(found) = places.locate(&absolute).filter(|(_, path)| path.is_confined()) {
