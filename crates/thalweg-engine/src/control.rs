@@ -83,7 +83,7 @@ fn answer(stream: UnixStream, inbox: &Inbox) {
         }
     };
     let (answers, wait) = channel();
-    if inbox.send(Message::Asked { request, answer: answers }).is_err() {
+    if !inbox.send(Message::Asked { request, answer: answers }) {
         return;
     }
     for answer in wait {

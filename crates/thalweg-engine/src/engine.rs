@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 
 use serde::{Deserialize, Serialize};
 use thalweg_flow::planner::backward::Wanted;
@@ -108,18 +108,18 @@ pub struct Engine {
 /// A way to reach an engine from other threads.
 #[derive(Clone)]
 pub struct Handle {
-    inbox: Sender<Message>,
+    inbox: Inbox,
 }
 
 impl Handle {
     /// Has the engine stop: runs may end within some seconds, others are begun anew at the next start.
     pub fn stop(&self, why: &str) {
-        let _ = self.inbox.send(Message::Stop { why: why.to_owned() });
+        self.inbox.send(Message::Stop { why: why.to_owned() });
     }
 
     /// Has the engine go on with another reading of the flow file.
     pub fn reload(&self, setup: Setup) {
-        let _ = self.inbox.send(Message::Reload(Box::new(setup)));
+        self.inbox.send(Message::Reload(Box::new(setup)));
     }
 }
 
@@ -141,7 +141,7 @@ impl Engine {
         places.check_apart()?;
         let classifier = Arc::new(Classifier::new(&setup.flow));
         recover::recover(&setup, &classifier, &ledger, &places)?;
-        let (inbox, messages) = channel();
+        let (inbox, messages) = Inbox::new(setup.host.clone());
         Ok(Self { setup, ledger, places, classifier, inbox, messages, _lock: lock })
     }
 
@@ -165,7 +165,7 @@ impl Engine {
         for (n, (station, root, _)) in self.places.stations().enumerate() {
             let (classifier, name, inbox) = (self.classifier.clone(), station.to_owned(), self.inbox.clone());
             let wanted = move |folder: &thalweg_core::RelPath| !classifier.skips(&name, folder);
-            let tell = move |message| inbox.send(Message::Watch(message)).is_ok();
+            let tell = move |message| inbox.send(Message::Watch(message));
             let number = u32::try_from(n).unwrap_or(u32::MAX);
             watchers.extend(self.setup.host.watch(number, station, root, Box::new(wanted), Box::new(tell)));
         }
@@ -222,7 +222,7 @@ pub fn carry_out(setup: &Setup, request: Request, report: &mut dyn FnMut(&Event)
     let (answers, wait) = channel();
     let forward = matches!(request, Request::Retry { .. });
     // The engine reports everything that happens, so that only the end is of interest here.
-    let _ = engine.inbox.send(Message::Asked { request, answer: answers });
+    engine.inbox.send(Message::Asked { request, answer: answers });
     let mut outcome = engine.work(Mode::Once, forward, report)?;
     for answer in wait.try_iter() {
         match answer {

@@ -47,6 +47,9 @@ pub trait Host: Send + Sync {
         false
     }
 
+    /// Somebody was sent a message; for a host whose waits are [`Host::give_way`].
+    fn told(&self) {}
+
     /// How many files are read side by side.
     fn readers(&self) -> usize {
         std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(4)

@@ -13,7 +13,7 @@ use crate::host::{Working, receive};
 use crate::probe::{self, Told};
 use crate::runner::Failure;
 use crate::runner::publish::failure;
-use crate::{Places, Setup};
+use crate::{Host, Places, Setup};
 
 /// A file to be taken.
 #[derive(Debug)]
@@ -48,6 +48,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Intake {
     jobs: Option<SyncSender<Take>>,
     threads: Vec<Box<dyn Working>>,
+    host: Arc<dyn Host>,
 }
 
 impl Intake {
@@ -63,16 +64,19 @@ impl Intake {
                 host.start(&format!("intake-{n}"), Box::new(work)).ok()
             })
             .collect();
-        Self { jobs: Some(jobs), threads }
+        Self { jobs: Some(jobs), threads, host: setup.host.clone() }
     }
 
     /// Hands a file over; false when too many wait already, then it is offered again later.
     pub(crate) fn offer(&self, take: Take) -> bool {
-        self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(take).is_ok())
+        let taken = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(take).is_ok());
+        self.host.told();
+        taken
     }
 
     pub(crate) fn stop(&mut self) {
         self.jobs = None;
+        self.host.told();
         for thread in self.threads.drain(..) {
             thread.join();
         }
@@ -84,7 +88,7 @@ fn serve(setup: &Setup, flow: &Flow, places: &Places, tell: &Inbox, waiting: &Mu
         let next = receive(setup.host.as_ref(), &waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         let Some(take) = next else { return };
         let outcome = one(setup, flow, places, &take);
-        if tell.send(Message::Taken { take, outcome }).is_err() {
+        if !tell.send(Message::Taken { take, outcome }) {
             return;
         }
     }

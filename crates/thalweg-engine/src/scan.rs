@@ -107,10 +107,11 @@ pub(crate) fn scan(
         scan.known_files(reader, below).and_then(|()| scan.root_is_known(reader)).and_then(|()| scan.walk(below));
     let error = result.err().or(scan.error.take());
     scan.flush();
-    let missing =
+    let mut missing: Vec<(FileId, RelPath)> =
         if error.is_none() { scan.known.drain().map(|(path, (id, _, _))| (id, path)).collect() } else { Vec::new() };
+    missing.sort();
     let whole = below.as_str().is_empty();
-    let _ = tell.send(Message::Scanned {
+    tell.send(Message::Scanned {
         whole,
         end: Scanned { station: station.to_owned(), started, entries: scan.entries, error, missing },
     });
@@ -246,7 +247,7 @@ impl Scan<'_> {
     fn tell_odd(&self, path: &RelPath, what: &'static str) {
         if self.classifier.product(self.flow, self.station, path, false).is_some() {
             let station = self.station.to_owned();
-            let _ = self.tell.send(Message::NotAFile { station, path: path.clone(), what });
+            self.tell.send(Message::NotAFile { station, path: path.clone(), what });
         }
     }
 
@@ -269,6 +270,6 @@ impl Scan<'_> {
             let open = writers.writer_of(&meta).is_some();
             seen.how = Sight::Listed { open: open && !seen.folder };
         }
-        let _ = self.tell.send(Message::Seen(batch));
+        self.tell.send(Message::Seen(batch));
     }
 }

@@ -130,6 +130,9 @@ impl Ledger {
             return Err(Error::Nested { path });
         }
         let Some(jobs) = &writer.jobs else { return Err(Error::Closed { path }) };
+        if self.0.options.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
+            return Err(Error::Full { path });
+        }
         let (reply, answer) = sync_channel(1);
         let job = Box::new(Call::new(body, reply, path.clone()));
         if jobs.send(job).is_err() {

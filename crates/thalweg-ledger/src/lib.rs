@@ -20,7 +20,7 @@ pub use kinds::{
     RequestId, RequestState, RunId, RunState,
 };
 pub use ledger::{BulkOutcome, Ledger, Pending};
-pub use open::{Options, SCHEMA_VERSION};
+pub use open::{Gate, Options, SCHEMA_VERSION};
 pub use reader::{KnownFile, KnownFiles, Reader};
 pub use rows::*;
 pub use tx::Tx;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -35,6 +36,30 @@ pub struct Options {
     pub max_pages: Option<u32>,
     /// Whether a write is answered only when it is on the disk. Off is for simulations that may lose all.
     pub durable: bool,
+    /// Asked before each write.
+    pub gate: Option<Gate>,
+}
+
+/// Something that is asked before each write and says whether there is room for it: for simulations of what comes between
+/// two writes.
+#[derive(Clone)]
+pub struct Gate(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Gate {
+    /// Makes a gate; with `false` as the answer a write fails with [`Error::Full`].
+    pub fn new(is_open: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_open))
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").finish_non_exhaustive()
+    }
 }
 
 impl Default for Options {
@@ -46,6 +71,7 @@ impl Default for Options {
             group_time: Duration::from_millis(20),
             max_pages: None,
             durable: true,
+            gate: None,
         }
     }
 }

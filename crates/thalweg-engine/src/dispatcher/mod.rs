@@ -12,10 +12,10 @@ mod rounds;
 mod start;
 mod tasks;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use thalweg_core::{ContentHash, RelPath, Timestamp};
@@ -32,12 +32,31 @@ use crate::intake::{Intake, Outcome as Taken, Take};
 use crate::runner::{Go, Told};
 use crate::scan::{Scanned, Seen};
 use crate::watch::WatchMessage;
-use crate::{EngineError, Event, Mode, Outcome, Places, Request, Setup};
+use crate::{EngineError, Event, Host, Mode, Outcome, Places, Request, Setup};
 
 pub(crate) use requests::ActiveRequest;
 
 /// Where everybody tells the dispatcher.
-pub(crate) type Inbox = Sender<Message>;
+#[derive(Clone)]
+pub(crate) struct Inbox {
+    messages: Sender<Message>,
+    host: Arc<dyn Host>,
+}
+
+impl Inbox {
+    /// Makes an inbox, and the end at which the dispatcher takes the messages.
+    pub(crate) fn new(host: Arc<dyn Host>) -> (Self, Receiver<Message>) {
+        let (messages, receiver) = channel();
+        (Self { messages, host }, receiver)
+    }
+
+    /// Tells the dispatcher; false when it is gone.
+    pub(crate) fn send(&self, message: Message) -> bool {
+        let heard = self.messages.send(message).is_ok();
+        self.host.told();
+        heard
+    }
+}
 
 /// Longest wait for a message: timers, flags and the watchdog are looked at as often.
 const TICK: Duration = Duration::from_secs(1);
@@ -90,6 +109,15 @@ pub(crate) struct Active {
     started: Timestamp,
     outputs: Vec<(String, RelPath)>,
     thread: Option<Box<dyn Working>>,
+    host: Arc<dyn Host>,
+}
+
+impl Active {
+    /// Gives the runner the word it waits for; one that is over needs none.
+    fn say(&self, word: Go) {
+        let _ = self.go.send(word);
+        self.host.told();
+    }
 }
 
 /// A file that is not taken yet.
@@ -119,7 +147,7 @@ pub(crate) struct Dispatcher<'r> {
     intake: Intake,
     holds: Vec<HoldRow>,
     settings: BTreeMap<String, ContentHash>,
-    settling: HashMap<FileId, Settling>,
+    settling: BTreeMap<FileId, Settling>,
     settling_wakes: BTreeSet<(Timestamp, FileId)>,
     changed: Vec<FileFact>,
     dirty: BTreeSet<KeyId>,
@@ -127,7 +155,7 @@ pub(crate) struct Dispatcher<'r> {
     order: Vec<KeyId>,
     order_is_old: bool,
     running: RunningKeys,
-    active: HashMap<u64, Active>,
+    active: BTreeMap<u64, Active>,
     next_no: u64,
     scans: BTreeMap<String, ScanState>,
     scan_threads: Vec<Box<dyn Working>>,
@@ -186,7 +214,7 @@ impl<'r> Dispatcher<'r> {
             forward,
             intake,
             holds,
-            settling: HashMap::new(),
+            settling: BTreeMap::new(),
             settling_wakes: BTreeSet::new(),
             changed: Vec::new(),
             dirty: BTreeSet::new(),
@@ -194,7 +222,7 @@ impl<'r> Dispatcher<'r> {
             order: Vec::new(),
             order_is_old: false,
             running: RunningKeys::new(),
-            active: HashMap::new(),
+            active: BTreeMap::new(),
             next_no: 1,
             scans: BTreeMap::new(),
             scan_threads: Vec::new(),

@@ -273,7 +273,7 @@ impl Dispatcher<'_> {
             layout: self.layout_of(first)?,
             recorded: self.recorded(&tasks)?,
             earlier: self.earlier(&tasks)?,
-            tell: crate::runner::Tell::new(move |told: Told| inbox.send(Message::Told(told)).is_ok()),
+            tell: crate::runner::Tell::new(move |told: Told| inbox.send(Message::Told(told))),
         };
         for (task, run) in tasks.iter().zip(&runs) {
             self.running.insert((task.key.step.clone(), task.key.text()), (run.0, now));
@@ -287,7 +287,8 @@ impl Dispatcher<'_> {
         let thread = host
             .start(&format!("run-{}", lead.0), Box::new(move || runner::carry_out(&job)))
             .map_err(|source| EngineError::State { path: "a thread for a run".into(), source })?;
-        self.active.insert(no, Active { tasks, runs, held, go, cancel, started: now, outputs, thread: Some(thread) });
+        self.active
+            .insert(no, Active { tasks, runs, held, go, cancel, started: now, outputs, thread: Some(thread), host });
         self.say(&event);
         Ok(())
     }

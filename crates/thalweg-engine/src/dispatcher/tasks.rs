@@ -43,12 +43,12 @@ impl Dispatcher<'_> {
         for (no, outputs) in staged {
             let Some(active) = self.active.get(&no) else { continue };
             if let Some(why) = self.changed_outside(&outputs)? {
-                let _ = active.go.send(Go::Refuse(why));
+                active.say(Go::Refuse(why));
                 continue;
             }
             let standing = self.would_be_lost(active, &outputs)?;
             if !standing.is_empty() {
-                let _ = active.go.send(Go::WorkOn(standing));
+                active.say(Go::WorkOn(standing));
                 continue;
             }
             let flow = self.flow.clone();
@@ -78,7 +78,7 @@ impl Dispatcher<'_> {
         })?;
         for no in going {
             if let Some(active) = self.active.get(&no) {
-                let _ = active.go.send(Go::Publish);
+                active.say(Go::Publish);
             }
         }
         Ok(())
