@@ -68,6 +68,9 @@ pub enum Request {
     Drain {
         /// Of this step or station.
         what: Option<String>,
+        /// Of keys for which this condition holds.
+        #[serde(default)]
+        r#where: Option<String>,
     },
     /// Retention, or what it would do.
     Trim {

@@ -288,7 +288,7 @@ impl Facts for LedgerFacts<'_> {
     }
 
     fn hold(&self, key: &KeyId, driving: &[FileFact]) -> Option<Hold> {
-        self.holds.iter().find(|hold| holds_key(hold, key, driving)).map(as_hold)
+        self.holds.iter().find(|hold| holds_key(self.flow, hold, key, driving)).map(as_hold)
     }
 
     fn file_hold(&self, file: &FileFact) -> Option<Hold> {
@@ -437,10 +437,16 @@ pub fn indexed_fields(flow: &Flow, product: &str) -> BTreeSet<String> {
 }
 
 fn as_hold(row: &HoldRow) -> Hold {
-    Hold { kind: row.kind.as_str().to_owned(), by: row.by.clone(), why: row.why.clone(), since: row.since }
+    Hold {
+        kind: row.kind.as_str().to_owned(),
+        by: row.by.clone(),
+        why: row.why.clone(),
+        since: row.since,
+        condition: row.where_text.clone(),
+    }
 }
 
-fn holds_key(hold: &HoldRow, key: &KeyId, driving: &[FileFact]) -> bool {
+fn holds_key(flow: &Flow, hold: &HoldRow, key: &KeyId, driving: &[FileFact]) -> bool {
     if hold.step.as_ref().is_some_and(|step| *step != key.step) {
         return false;
     }
@@ -451,15 +457,8 @@ fn holds_key(hold: &HoldRow, key: &KeyId, driving: &[FileFact]) -> bool {
     if by_file && !driving.iter().any(|file| holds_file(hold, file)) {
         return false;
     }
-    let Some(text) = &hold.where_text else { return true };
-    match Expr::parse(text) {
-        Ok(expr) => {
-            let fields: Fields =
-                driving.iter().flat_map(|file| file.fields.clone()).chain(key.fields.clone()).collect();
-            expr.eval(&FieldNames(&fields)).is_ok_and(|verdict| verdict.holds)
-        }
-        Err(_) => false,
-    }
+    let fields = driving.iter().map(|file| &file.fields);
+    hold.where_text.as_ref().is_none_or(|text| where_holds_for(flow, text, key, fields))
 }
 
 fn holds_file(hold: &HoldRow, file: &FileFact) -> bool {
@@ -473,6 +472,31 @@ fn holds_file(hold: &HoldRow, file: &FileFact) -> bool {
 /// Tells if the fields of a file fulfil a `--where` condition; a condition that cannot be read holds for none.
 pub fn where_holds(text: &str, fields: &Fields) -> bool {
     Expr::parse(text).is_ok_and(|expr| expr.eval(&FieldNames(fields)).is_ok_and(|verdict| verdict.holds))
+}
+
+/// Tells if a `--where` condition holds for a key: for every one of its driving files, seen with the fields of the key and
+/// those of its station in a family. What is about several loggers together is not about one of them.
+pub fn where_holds_for<'f>(
+    flow: &Flow,
+    text: &str,
+    key: &KeyId,
+    mut driving: impl Iterator<Item = &'f Fields>,
+) -> bool {
+    let Ok(expr) = Expr::parse(text) else { return false };
+    let mut own = flow.stations.get(&key.station).map(|station| station.member_of.clone()).unwrap_or_default();
+    let holds = |fields: &Fields| expr.eval(&FieldNames(fields)).is_ok_and(|verdict| verdict.holds);
+    let with = |fields: &Fields| {
+        let mut all = own.clone();
+        all.extend(fields.iter().chain(&key.fields).map(|(name, value)| (name.clone(), value.clone())));
+        holds(&all)
+    };
+    match driving.next() {
+        Some(first) => with(first) && driving.all(with),
+        None => {
+            own.extend(key.fields.clone());
+            holds(&own)
+        }
+    }
 }
 
 struct FieldNames<'a>(&'a Fields);

@@ -12,7 +12,7 @@ use thalweg_ledger::{
 
 use super::Dispatcher;
 use crate::control::Answer;
-use crate::facts::{key_of_row, where_holds};
+use crate::facts::{key_of_row, where_holds, where_holds_for};
 use crate::{EngineError, Event, Mode, Outcome, Request};
 
 /// How old the plan of a request may grow while its tasks run.
@@ -32,8 +32,8 @@ pub(crate) struct ActiveRequest {
     /// Retention that is due once what is there is known.
     trims: Option<(Option<String>, bool)>,
     planned: Option<std::time::Instant>,
-    /// It waits for the end of what runs of this step or station, or of everything.
-    drains: Option<Option<String>>,
+    /// It waits for the end of what runs.
+    drains: Option<Drains>,
     outcome: Outcome,
     told: Option<(u64, u64, u64, u64)>,
     over: bool,
@@ -76,6 +76,23 @@ impl ActiveRequest {
             self.outcome.done += 1;
         }
     }
+}
+
+/// What a drain waits for.
+#[derive(Default)]
+struct Drains {
+    /// Runs of this step or station; none: all.
+    what: Option<String>,
+    /// Only of keys for which this condition holds.
+    condition: Option<String>,
+}
+
+/// Which files are taken back from the quarantine; all that is given must hold.
+struct Bad {
+    step: Option<String>,
+    station: Option<String>,
+    condition: Option<String>,
+    path: Option<String>,
 }
 
 type Missing = (String, String, String, String);
@@ -147,16 +164,16 @@ impl Dispatcher<'_> {
             Request::Retry { step, station, r#where, path, quarantined } => {
                 let retried =
                     self.retry(step.as_deref(), station.as_deref(), r#where.as_deref(), path.as_deref(), now)?;
-                let released =
-                    if quarantined { self.release_quarantined(station.as_deref(), path.as_deref(), now)? } else { 0 };
+                let bad = Bad { step, station, condition: r#where, path };
+                let released = if quarantined { self.release_quarantined(&bad, now)? } else { 0 };
                 self.forward |= self.mode == Mode::Once;
                 let mut active = ActiveRequest::new(answer, None);
                 active.outcome.done = retried + released;
                 self.requests.push(active);
             }
-            Request::Drain { what } => {
+            Request::Drain { what, r#where } => {
                 let mut active = ActiveRequest::new(answer, None);
-                active.drains = Some(what);
+                active.drains = Some(Drains { what, condition: r#where });
                 self.holds = self.reader.holds_active()?;
                 self.requeue()?;
                 self.requests.push(active);
@@ -197,9 +214,12 @@ impl Dispatcher<'_> {
         self.dirty_open_keys()
     }
 
-    fn is_drained(&self, what: Option<&str>) -> bool {
-        !self.active.values().any(|active| {
-            what.is_none_or(|what| active.held.step == what || active.tasks.iter().any(|task| task.key.station == what))
+    fn is_drained(&self, drains: &Drains) -> bool {
+        !self.active.values().flat_map(|active| &active.tasks).any(|task| {
+            let of = |what: &String| task.key.step == *what || task.key.station == *what;
+            let driving = task.inputs.iter().filter(|input| input.role.is_empty()).map(|input| &input.fields);
+            drains.what.as_ref().is_none_or(of)
+                && drains.condition.as_ref().is_none_or(|text| where_holds_for(&self.flow, text, &task.key, driving))
         })
     }
 
@@ -221,9 +241,8 @@ impl Dispatcher<'_> {
         for row in self.reader.keys(&filter)? {
             let key = key_of_row(&row);
             let driving = self.driving_of(&key)?;
-            let mut fields = key.fields.clone();
-            fields.extend(driving.iter().flat_map(|file| file.fields.clone()));
-            if condition.is_some_and(|text| !where_holds(text, &fields)) {
+            let fields = driving.iter().map(|file| &file.fields);
+            if condition.is_some_and(|text| !where_holds_for(&self.flow, text, &key, fields)) {
                 continue;
             }
             if path.is_some_and(|path| !driving.iter().any(|file| file.path.as_str() == path)) {
@@ -253,16 +272,28 @@ impl Dispatcher<'_> {
         Ok(count)
     }
 
-    fn release_quarantined(
-        &mut self,
-        station: Option<&str>,
-        path: Option<&str>,
-        now: Timestamp,
-    ) -> Result<u64, EngineError> {
-        let filter = QuarantineFilter { station: station.map(str::to_owned), ..QuarantineFilter::default() };
+    // Tells if a file that is put aside is among those meant.
+    fn is_meant(&self, bad: &Bad, row: &thalweg_ledger::QuarantineRow) -> Result<bool, EngineError> {
+        if bad.path.as_ref().is_some_and(|path| row.path.as_str() != path) {
+            return Ok(false);
+        }
+        let taken = |step: &thalweg_flow::Step| {
+            step.takes.contains(&row.product)
+                && step.at.iter().any(|at| step.sources(at).contains(&row.station.as_str()))
+        };
+        if bad.step.as_ref().is_some_and(|step| !self.flow.steps.get(step).is_some_and(taken)) {
+            return Ok(false);
+        }
+        let Some(condition) = &bad.condition else { return Ok(true) };
+        let file = row.file.map(|file| self.reader.file(file)).transpose()?.flatten();
+        Ok(file.is_some_and(|file| where_holds(condition, &file.fields)))
+    }
+
+    fn release_quarantined(&mut self, bad: &Bad, now: Timestamp) -> Result<u64, EngineError> {
+        let filter = QuarantineFilter { station: bad.station.clone(), ..QuarantineFilter::default() };
         let mut count = 0;
         for row in self.reader.quarantined(&filter)? {
-            if path.is_some_and(|path| row.path.as_str() != path) {
+            if !self.is_meant(bad, &row)? {
                 continue;
             }
             if let (Some(moved), Some(store)) = (&row.moved_to, self.places.store(&row.station)) {
@@ -410,7 +441,7 @@ impl Dispatcher<'_> {
         let drained: Vec<bool> = self
             .requests
             .iter()
-            .map(|request| request.drains.as_ref().is_some_and(|what| self.is_drained(what.as_deref())))
+            .map(|request| request.drains.as_ref().is_some_and(|drains| self.is_drained(drains)))
             .collect();
         let mut over = Vec::new();
         let mut drained = drained.into_iter();

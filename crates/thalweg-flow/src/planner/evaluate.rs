@@ -293,8 +293,7 @@ impl Look<'_> {
             return Err((Next::Blocked, Reason::new("unsupported", why)));
         }
         if let Some(hold) = self.facts.hold(self.key, &self.gathered.driving) {
-            let text = format!("{} by {} since {}: {}", hold.kind, hold.by, hold.since, hold.why);
-            return Err((Next::Blocked, Reason::new(&hold.kind, text)));
+            return Err((Next::Blocked, Reason::new(&hold.kind, hold.text())));
         }
         Ok(())
     }

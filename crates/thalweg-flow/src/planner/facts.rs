@@ -217,6 +217,23 @@ pub struct Hold {
     pub why: String,
     /// Since when.
     pub since: Timestamp,
+    /// Only where this condition holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+}
+
+impl Hold {
+    /// Returns it in a sentence: `paused by NAME since … where …: why`.
+    pub fn text(&self) -> String {
+        let word = match self.kind.as_str() {
+            "hold" => "held",
+            "pause" => "paused",
+            "drain" => "drained",
+            other => other,
+        };
+        let condition = self.condition.as_ref().map(|text| format!(" where {text}")).unwrap_or_default();
+        format!("{word} by {} since {}{condition}: {}", self.by, self.since, self.why)
+    }
 }
 
 /// How the listings of a station went.

@@ -44,7 +44,7 @@ pub fn may_delete(flow: &Flow, keep: &Keep, file: &FileFact, facts: &dyn Facts) 
         return Err(Reason::new("suspect", why));
     }
     if let Some(hold) = facts.file_hold(file) {
-        return Err(Reason::new("hold", format!("held by {} since {}: {}", hold.by, hold.since, hold.why)));
+        return Err(Reason::new("hold", hold.text()));
     }
     let files = std::slice::from_ref(file);
     let roles = BTreeMap::new();

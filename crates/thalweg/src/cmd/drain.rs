@@ -10,7 +10,7 @@ use crate::exit::Exit;
 
 /// Starts nothing new of a step or station and waits until what runs has ended
 ///
-/// It stays so until `thalweg resume`. Without a name: everything, as before switching a host off.
+/// It stays so until `thalweg resume`. With --where only runs that the condition holds for are waited for. Without a name: everything, as before switching a host off.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  thalweg drain --why 'new disk'\n  thalweg drain campus\n  thalweg drain dmap --where site=sas\n  thalweg resume dmap"

@@ -10,14 +10,17 @@ use crate::exit::Exit;
 
 /// Ends pauses and drains
 ///
-/// Named by number or by what they are about; without a name all of them end.
+/// Named by number or by what they are about; without a name all of them end. With --where exactly what was paused with
+/// the same name and condition ends, and nothing else.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thalweg resume to-campus\n  thalweg resume")]
+#[command(
+    after_help = "Examples:\n  thalweg resume to-campus\n  thalweg resume --where dsm=b03\n  thalweg resume dmap --where site=sas\n  thalweg resume 3\n  thalweg resume"
+)]
 pub(crate) struct Resume {
     /// A number (see `thalweg status`), a step, a station, a product, or a path
     #[arg(value_name = "NUMBER|STEP|STATION|PRODUCT|PATH")]
     what: Option<OsString>,
-    /// Only those with this condition; repeatable
+    /// Exactly what was put up with this condition; repeatable
     #[arg(long = "where", value_name = "FIELD=VALUE")]
     wheres: Vec<String>,
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use thalweg_engine::Request;
 
 use super::steering::Subject;
-use super::{Context, Done, where_clause};
+use super::{Context, Done};
 use crate::failure::Failure;
 use crate::work;
 
@@ -37,10 +37,11 @@ impl Retry {
             return Err(Failure::usage("a product cannot be retried").help("name the step that makes or takes it"));
         }
         project.ledger()?;
+        let condition = subject.condition(&project, &self.wheres)?;
         let request = Request::Retry {
             step: subject.step,
             station: subject.station,
-            r#where: where_clause::condition(&self.wheres)?,
+            r#where: condition,
             path: subject.path.map(|path| path.as_str().to_owned()),
             quarantined: self.quarantined,
         };

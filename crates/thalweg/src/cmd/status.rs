@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::json;
 use thalweg_engine::engine_pid;
-use thalweg_ledger::{FileFilter, FileTally, KeyFilter, QuarantineFilter, Reader, StepSummary};
+use thalweg_ledger::{FileFilter, FileTally, KeyFilter, KeyNext, KeyRow, QuarantineFilter, Reader, StepSummary};
 
-use super::steering::hold_text;
+use super::steering::{Subject, hold_text};
 use super::where_clause::Where;
 use super::{Context, Done};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{Cell, Table, Tone};
+use crate::project::Project;
 use crate::view::View;
 use crate::words::{ago, count, opt_time, size};
 
@@ -22,7 +23,7 @@ use crate::words::{ago, count, opt_time, size};
     after_help = "Examples:\n  thalweg status\n  thalweg status --where site=sas\n  watch -n 10 thalweg status\n  thalweg status --json | jq '.steps[] | select(.failed > 0)'"
 )]
 pub(crate) struct Status {
-    /// Counts only files and keys where a field has a value; repeatable
+    /// Only files and keys where a field has a value, and a list of the keys with something left to do; repeatable
     #[arg(long = "where", value_name = "FIELD=VALUE")]
     wheres: Vec<String>,
 }
@@ -31,6 +32,8 @@ impl Status {
     pub(crate) fn run(self, context: &mut Context) -> Done {
         let project = context.project()?;
         let wheres = Where::all(&self.wheres)?;
+        let known = Subject::default().fields(&project);
+        wheres.iter().try_for_each(|condition| condition.known_to(&known))?;
         let now = context.now();
         let Some(ledger) = project.ledger_if_any()? else {
             if context.out.json {
@@ -47,15 +50,20 @@ impl Status {
         };
         let view = View::open(&project, &ledger, now)?;
         let reader = &view.reader;
-        let (tallies, mut steps) = if wheres.is_empty() {
-            (reader.tallies()?, reader.step_summary()?)
+        let (tallies, (mut steps, open)) = if wheres.is_empty() {
+            (reader.tallies()?, (reader.step_summary()?, Vec::new()))
         } else {
-            (some_tallies(reader, &wheres, now)?, some_steps(reader, &wheres, now)?)
+            (some_tallies(reader, &wheres, now)?, some_steps(&project, reader, &wheres, now)?)
         };
         let order: BTreeMap<&String, usize> =
             project.flow().step_order.iter().enumerate().map(|(at, name)| (name, at)).collect();
         steps.sort_by_key(|summary| order.get(&summary.step).copied().unwrap_or(usize::MAX));
-        let quarantined = reader.quarantined(&QuarantineFilter::default())?.len() as u64;
+        let mut quarantined = 0;
+        for row in reader.quarantined(&QuarantineFilter::default())? {
+            let file = row.file.filter(|_| !wheres.is_empty()).map(|file| reader.file(file)).transpose()?.flatten();
+            let fields = file.map(|file| file.fields).unwrap_or_default();
+            quarantined += u64::from(wheres.iter().all(|condition| condition.holds(&fields, now)));
+        }
         let pid = engine_pid(&project.setup);
         let mut stations = Vec::new();
         for (name, station) in &project.flow().stations {
@@ -90,6 +98,7 @@ impl Status {
                 "steps": steps,
                 "holds": view.holds,
                 "quarantined": quarantined,
+                "keys": (!wheres.is_empty()).then_some(&open),
             }))?;
             return Ok(Exit::Done);
         }
@@ -169,6 +178,27 @@ impl Status {
         } else {
             out.table(&table)?;
         }
+        if !open.is_empty() {
+            out.line("")?;
+            out.heading(&format!(
+                "{} where {}",
+                count(open.len() as u64, "key is open", "keys are open"),
+                self.wheres.join(" and ")
+            ))?;
+            let mut table = Table::new(&[]).indented(2);
+            for key in open.iter().take(SHOWN) {
+                table.row([
+                    key.step.as_str().into(),
+                    Cell::state(key.next.as_str()),
+                    key.reason["text"].as_str().unwrap_or_default().into(),
+                    key.key.as_str().into(),
+                ]);
+            }
+            out.table(&table)?;
+            if open.len() > SHOWN {
+                out.line(format!("  and {} more: --json lists all", open.len() - SHOWN))?;
+            }
+        }
         if !view.holds.is_empty() {
             out.line("")?;
             for hold in &view.holds {
@@ -207,47 +237,72 @@ fn some_tallies(reader: &Reader, wheres: &[Where], now: thalweg_core::Timestamp)
         .collect())
 }
 
-fn some_steps(reader: &Reader, wheres: &[Where], now: thalweg_core::Timestamp) -> Result<Vec<StepSummary>, Failure> {
+/// Keys shown with `--where`.
+const SHOWN: usize = 20;
+
+// The steps with only the keys meant counted, and those of them that are open.
+fn some_steps(
+    project: &Project,
+    reader: &Reader,
+    wheres: &[Where],
+    now: thalweg_core::Timestamp,
+) -> Result<(Vec<StepSummary>, Vec<KeyRow>), Failure> {
     let mut summaries = Vec::new();
+    let mut open = Vec::new();
     for step in reader.steps()? {
         let mut summary = StepSummary { step: step.clone(), ..StepSummary::default() };
         for key in reader.keys(&KeyFilter { step: Some(step), ..KeyFilter::default() })? {
-            let mut fields = key.fields.clone();
+            let station = project.flow().stations.get(&key.station);
+            let mut fields = station.map(|station| station.member_of.clone()).unwrap_or_default();
             // The fields of a driving file stand with the file.
             if let Some((product, identity)) = key.driving_product.as_ref().zip(key.driving_fields_key.as_ref()) {
-                fields.extend(
-                    reader
-                        .files_of(None, product, identity)?
-                        .into_iter()
-                        .next()
-                        .map(|row| row.fields)
-                        .unwrap_or_default(),
-                );
+                let file = reader.files_of(None, product, identity)?.into_iter().next();
+                fields.extend(file.map(|row| row.fields).unwrap_or_default());
             }
+            fields.extend(key.fields.clone());
             if !wheres.iter().all(|condition| condition.holds(&fields, now)) {
                 continue;
             }
-            if key.finished {
-                summary.finished += 1;
-                // Bad ones are counted with those that are put aside, as in the ledger's own summary.
-                summary.quarantined += u64::from(key.next == thalweg_ledger::KeyNext::Quarantined);
-                continue;
-            }
-            summary.open += 1;
-            match key.next {
-                thalweg_ledger::KeyNext::Ready => summary.ready += 1,
-                thalweg_ledger::KeyNext::Running => summary.running += 1,
-                thalweg_ledger::KeyNext::Waiting => summary.waiting += 1,
-                thalweg_ledger::KeyNext::Blocked => summary.blocked += 1,
-                thalweg_ledger::KeyNext::Failed => summary.failed += 1,
-                thalweg_ledger::KeyNext::Quarantined => summary.quarantined += 1,
-                thalweg_ledger::KeyNext::Skipped => summary.skipped += 1,
-                thalweg_ledger::KeyNext::Nothing => {}
+            count_key(&mut summary, &key);
+            if !key.finished {
+                open.push(key);
             }
         }
         if summary.open + summary.finished > 0 {
             summaries.push(summary);
         }
     }
-    Ok(summaries)
+    open.sort_by_key(|key| (rank(key.next), key.cell_start));
+    Ok((summaries, open))
+}
+
+// What needs a person comes first.
+fn rank(next: KeyNext) -> u8 {
+    match next {
+        KeyNext::Failed => 0,
+        KeyNext::Blocked => 1,
+        KeyNext::Running => 2,
+        KeyNext::Ready => 3,
+        _ => 4,
+    }
+}
+
+fn count_key(summary: &mut StepSummary, key: &KeyRow) {
+    if key.finished {
+        summary.finished += 1;
+        // Bad ones are counted with those that are put aside, as in the ledger's own summary.
+        summary.quarantined += u64::from(key.next == KeyNext::Quarantined);
+        return;
+    }
+    summary.open += 1;
+    match key.next {
+        KeyNext::Ready => summary.ready += 1,
+        KeyNext::Running => summary.running += 1,
+        KeyNext::Waiting => summary.waiting += 1,
+        KeyNext::Blocked => summary.blocked += 1,
+        KeyNext::Failed => summary.failed += 1,
+        KeyNext::Quarantined => summary.quarantined += 1,
+        KeyNext::Skipped => summary.skipped += 1,
+        KeyNext::Nothing => {}
+    }
 }

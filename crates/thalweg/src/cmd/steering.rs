@@ -8,7 +8,8 @@ use thalweg_core::{RelPath, Timestamp};
 use thalweg_engine::{Request, engine_pid};
 use thalweg_ledger::{HoldId, HoldKind, HoldRow, Ledger, NewEvent, NewHold};
 
-use super::{Context, where_clause};
+use super::Context;
+use super::where_clause::{self, Known};
 use crate::failure::Failure;
 use crate::project::Project;
 use crate::words::{did_you_mean, time};
@@ -62,6 +63,46 @@ impl Subject {
             && same(&self.station, &hold.station)
             && same(&self.product, &hold.product)
             && (self.path.is_none() || self.path == hold.path)
+    }
+
+    // Tells if a hold is about exactly this.
+    fn is_of(&self, hold: &HoldRow) -> bool {
+        self.step == hold.step && self.station == hold.station && self.product == hold.product && self.path == hold.path
+    }
+
+    /// Returns the condition of a command line for what is meant.
+    ///
+    /// # Errors
+    ///
+    /// Usage, when one of them is no condition, or names a field that nothing meant has.
+    pub(crate) fn condition(&self, project: &Project, wheres: &[String]) -> Result<Option<String>, Failure> {
+        where_clause::condition(wheres, &self.fields(project), &self.text())
+    }
+
+    // The fields that files and keys of what is meant can have; for those read from a content the type is not known.
+    pub(crate) fn fields(&self, project: &Project) -> Known {
+        let flow = project.flow();
+        let step = self.step.as_ref().and_then(|step| flow.steps.get(step));
+        let of_subject = |name: &String| match (&self.product, step) {
+            (Some(product), _) => name == product,
+            (None, Some(step)) => step.takes.contains(name),
+            (None, None) => true,
+        };
+        let mut known = Known::new();
+        for product in flow.products.values().filter(|product| of_subject(&product.name)) {
+            known.extend(product.types.iter().map(|(name, kind)| (name.clone(), Some(kind.clone()))));
+            known.extend(product.reads.keys().map(|name| (name.clone(), None)));
+        }
+        let steps = flow.steps.values().filter(|other| step.is_none_or(|step| step.name == other.name));
+        for name in steps.flat_map(|step| step.each.keys()) {
+            known.entry(name.clone()).or_insert(None);
+        }
+        for station in flow.stations.values() {
+            for name in station.member_of.keys() {
+                known.entry(name.clone()).or_insert(None);
+            }
+        }
+        known
     }
 
     /// Returns it in words.
@@ -148,7 +189,11 @@ pub(crate) fn put_up(
 ) -> Result<(), Failure> {
     let project = context.project()?;
     let subject = Subject::parse(&project, word)?;
-    let condition = where_clause::condition(wheres)?;
+    if kind == HoldKind::Drain && (subject.product.is_some() || subject.path.is_some()) {
+        return Err(Failure::usage(format!("{} cannot be drained", subject.text()))
+            .help("name a step or a station; `thalweg hold` keeps files from being taken"));
+    }
+    let condition = subject.condition(&project, wheres)?;
     let at = context.now();
     let hold = NewHold {
         kind,
@@ -172,7 +217,8 @@ pub(crate) fn put_up(
     })?;
     drop(ledger);
     let what = subject.step.clone().or_else(|| subject.station.clone());
-    let request = if kind == HoldKind::Drain { Request::Drain { what } } else { Request::Refresh };
+    let request =
+        if kind == HoldKind::Drain { Request::Drain { what, r#where: condition.clone() } } else { Request::Refresh };
     tell_engine(&project, request, context)?;
     if context.out.json {
         context.out.document(&json!({ "id": id.0, "kind": kind, "subject": subject.text(), "where": condition }))?;
@@ -206,22 +252,33 @@ pub(crate) fn take_down(
     verb: &str,
 ) -> Result<(), Failure> {
     let project = context.project()?;
-    let condition = where_clause::condition(wheres)?;
     let ledger = project.ledger_for_writing()?;
     let active = ledger.reader()?.holds_active()?;
     let number = word.and_then(OsStr::to_str).and_then(|word| word.parse::<i64>().ok());
     let subject = if number.is_some() { Subject::default() } else { Subject::parse(&project, word)? };
-    let ending: Vec<HoldRow> = active
-        .into_iter()
-        .filter(|hold| match number {
-            Some(number) => hold.id == HoldId(number),
-            None => {
-                kinds.contains(&hold.kind)
-                    && subject.covers(hold)
-                    && (condition.is_none() || hold.where_text == condition)
-            }
-        })
+    let condition = subject.condition(&project, wheres)?;
+    let (ending, others): (Vec<HoldRow>, Vec<HoldRow>) = active.into_iter().partition(|hold| match number {
+        Some(number) => hold.id == HoldId(number),
+        // With a condition exactly what was put up with it ends, without one everything that the word is about.
+        None if condition.is_some() => {
+            kinds.contains(&hold.kind) && subject.is_of(hold) && hold.where_text == condition
+        }
+        None => kinds.contains(&hold.kind) && subject.covers(hold),
+    });
+    let near: Vec<&HoldRow> = others
+        .iter()
+        .filter(|hold| kinds.contains(&hold.kind) && condition.is_some() && hold.where_text == condition)
         .collect();
+    if ending.is_empty() && !near.is_empty() {
+        let there: Vec<String> = near.iter().map(|hold| format!("{} ({})", hold.id, hold_text(hold))).collect();
+        return Err(Failure::usage(format!(
+            "nothing is {} of {} with this condition, only: {}",
+            if verb == "release" { "held" } else { "paused" },
+            subject.text(),
+            there.join("; ")
+        ))
+        .help(format!("name it as it was put up, or by its number: `thalweg {verb} {}`", near[0].id)));
+    }
     if ending.is_empty() && number.is_none() {
         // Twice is as good as once.
         let nothing = format!("there is nothing to {verb}");

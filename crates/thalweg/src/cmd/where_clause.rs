@@ -1,11 +1,15 @@
 //! `--where field=value`: a comparison with the type of the field, or a condition of the flow language.
 
+use std::collections::BTreeMap;
+
 use thalweg_core::expr::Expr;
+use thalweg_core::pattern::FieldType;
 use thalweg_core::time::parse_instant;
 use thalweg_core::units::parse_duration;
 use thalweg_core::{Fields, Timestamp, Value};
 
 use crate::failure::Failure;
+use crate::words::did_you_mean;
 
 /// One comparison of a field with a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +86,19 @@ impl Where {
         Err(Failure::usage(format!("--where {}: files of {product} have no such field", self.field)).help(there))
     }
 
+    /// Refuses a field that nothing of the flow has.
+    ///
+    /// # Errors
+    ///
+    /// Usage, with a near name.
+    pub(crate) fn known_to(&self, known: &Known) -> Result<(), Failure> {
+        if known.contains_key(&self.field) {
+            return Ok(());
+        }
+        Err(Failure::usage(format!("--where {}: nothing of the flow has such a field", self.field))
+            .help(did_you_mean(&self.field, known.keys().map(String::as_str))))
+    }
+
     /// Tells if the fields fulfil it; a field that is not there is unequal to everything.
     pub(crate) fn holds(&self, fields: &Fields, now: Timestamp) -> bool {
         use std::cmp::Ordering::{Equal, Greater, Less};
@@ -129,35 +146,65 @@ fn compare(value: &Value, text: &str, now: Timestamp) -> Option<std::cmp::Orderi
     }
 }
 
+/// The fields that can be meant, with their types where they are known.
+pub(crate) type Known = BTreeMap<String, Option<FieldType>>;
+
 /// Returns one condition of the flow language for all `--where` of a command line; `None` without any.
 ///
 /// # Errors
 ///
-/// Usage, when one of them is no condition.
-pub(crate) fn condition(texts: &[String]) -> Result<Option<String>, Failure> {
+/// Usage, when one of them is no condition, or names a field that files of `what` never have.
+pub(crate) fn condition(texts: &[String], known: &Known, what: &str) -> Result<Option<String>, Failure> {
     let mut parts = Vec::new();
     for text in texts {
-        let part = simple(text).unwrap_or_else(|| text.clone());
-        if let Err(error) = Expr::parse(&part) {
-            return Err(Failure::usage(format!("--where {text}: {error}"))
-                .help("write --where field=value, or a condition: \"site == 'sas' and slice > 0\""));
+        let part = simple(text, known).unwrap_or_else(|| text.clone());
+        let expr = Expr::parse(&part).map_err(|error| {
+            Failure::usage(format!("--where {text}: {error}"))
+                .help("write --where field=value, or a condition: \"site == 'sas' and slice > 0\"")
+        })?;
+        for name in expr.names() {
+            let name = name.0.join(".");
+            if !known.contains_key(&name) {
+                return Err(Failure::usage(format!("--where {text}: there is no field `{name}` in {what}"))
+                    .help(did_you_mean(&name, known.keys().map(String::as_str))));
+            }
         }
         parts.push(if texts.len() > 1 { format!("({part})") } else { part });
     }
     Ok((!parts.is_empty()).then(|| parts.join(" and ")))
 }
 
-// `field=value` with a bare value.
-fn simple(text: &str) -> Option<String> {
+// `field=value` or `field!=value` with a bare value, read by the type of the field.
+fn simple(text: &str, known: &Known) -> Option<String> {
     let (field, value) = text.split_once('=')?;
+    let (field, sign) = match field.strip_suffix('!') {
+        Some(field) => (field, "!="),
+        None => (field, "=="),
+    };
     let (field, value) = (field.trim(), value.trim());
     let name = !field.is_empty() && field.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let bare = !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
     if !name || !bare {
         return None;
     }
-    let literal = value.parse::<f64>().is_ok() || matches!(value, "true" | "false");
-    Some(if literal { format!("{field} == {value}") } else { format!("{field} == '{value}'") })
+    let number = value.parse::<f64>().is_ok();
+    let literal = match known.get(field) {
+        Some(Some(FieldType::Letter)) => {
+            let number = match value.as_bytes() {
+                [letter @ b'a'..=b'z'] => u64::from(letter - b'a'),
+                _ => value.parse().ok()?,
+            };
+            return Some(format!("{field} {sign} {number}"));
+        }
+        // What is a text stays one, however much it looks like a number.
+        Some(Some(FieldType::Text | FieldType::Path | FieldType::Regex(_) | FieldType::Choice(_))) => false,
+        Some(Some(_)) => match value.parse::<i64>() {
+            Ok(number) => return Some(format!("{field} {sign} {number}")),
+            Err(_) => number,
+        },
+        _ => number || matches!(value, "true" | "false"),
+    };
+    Some(if literal { format!("{field} {sign} {value}") } else { format!("{field} {sign} '{value}'") })
 }
 
 #[cfg(test)]
@@ -196,10 +243,22 @@ mod tests {
 
     #[test]
     fn simple_comparisons_become_conditions() {
-        let one = |text: &str| condition(&[text.to_owned()]).unwrap().unwrap();
+        let known = Known::from([
+            ("site".to_owned(), Some(FieldType::Text)),
+            ("slice".to_owned(), Some(FieldType::Letter)),
+            ("cpid".to_owned(), None),
+        ]);
+        let tried = |text: &str| condition(&[text.to_owned()], &known, "everything");
+        let one = |text: &str| tried(text).unwrap().unwrap();
         assert_eq!(one("site=sas"), "site == 'sas'");
+        assert_eq!(one("site!=sas"), "site != 'sas'");
+        assert_eq!(one("site=03"), "site == '03'", "a text that looks like a number");
         assert_eq!(one("slice=0"), "slice == 0");
-        assert_eq!(one("site == 'sas'"), "site == 'sas'");
-        assert!(condition(&["a ==".to_owned()]).is_err());
+        assert_eq!(one("slice=c"), "slice == 2");
+        assert_eq!(one("cpid=151"), "cpid == 151");
+        assert_eq!(one("site == 'sas' and slice > 1"), "site == 'sas' and slice > 1");
+        assert!(tried("site ==").is_err());
+        let error = tried("sites=sas").unwrap_err();
+        assert_eq!(error.help.as_deref(), Some("did you mean `site`?"));
     }
 }

@@ -67,12 +67,12 @@ pub(crate) fn run(folder: &Path, words: &[&str], code: i32) -> (String, String) 
     (out, err)
 }
 
-fn json(folder: &Path, words: &[&str]) -> Json {
+pub(crate) fn json(folder: &Path, words: &[&str]) -> Json {
     let (out, _) = run(folder, &[words, &["--json"]].concat(), 0);
     serde_json::from_str(&out).unwrap_or_else(|error| panic!("{words:?}: {error}\n{out}"))
 }
 
-fn lines(folder: &Path, words: &[&str]) -> Vec<Json> {
+pub(crate) fn lines(folder: &Path, words: &[&str]) -> Vec<Json> {
     let (out, _) = run(folder, &[words, &["--json"]].concat(), 0);
     out.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect()
 }

@@ -7,4 +7,5 @@ mod docs;
 mod faults;
 mod flows;
 mod help;
+mod steering;
 mod superdarn;

@@ -243,8 +243,13 @@ impl Teller {
             if why.is_empty() {
                 self.world.facts.holds.remove(name);
             } else {
-                let hold =
-                    Hold { kind: "hold".into(), by: "ops".into(), why: why.clone(), since: self.world.facts.now };
+                let hold = Hold {
+                    kind: "hold".into(),
+                    by: "ops".into(),
+                    why: why.clone(),
+                    since: self.world.facts.now,
+                    condition: None,
+                };
                 self.world.facts.holds.insert(name.clone(), hold);
             }
         }

@@ -558,7 +558,13 @@ fn point_6_make_over_a_mixed_span() {
     w.after(parse_duration("2h").unwrap());
     w.facts.holds.insert(
         "relay".into(),
-        thalweg_flow::planner::Hold { kind: "hold".into(), by: "ops".into(), why: "later".into(), since: w.facts.now },
+        thalweg_flow::planner::Hold {
+            kind: "hold".into(),
+            by: "ops".into(),
+            why: "later".into(),
+            since: w.facts.now,
+            condition: None,
+        },
     );
     w.facts.holds.clear();
     // The seventh source is corrupt before it was used.

@@ -1,0 +1,80 @@
+//! Stopping one radar or one logger alone.
+
+use crate::flows::{json, project, run, write};
+
+#[test]
+fn one_radar_is_paused_alone_in_all_steps_and_resumed_exactly() {
+    let folder = project();
+    let at = folder.path();
+    for hour in ["00", "02", "04"] {
+        write(at, &format!("a/in/20240131.{hour}00.cly.dat"), &format!("cly {hour}"));
+    }
+    run(at, &["pause", "--where", "site=cly", "--why", "wrong clock"], 0);
+    run(at, &["pause", "send", "--where", "site=sas"], 0);
+    let (out, _) = run(at, &["run", "--once"], 0);
+    assert!(out.contains("3 done"), "the copies of sas alone: {out}");
+    let (plan, _) = run(at, &["plan"], 0);
+    assert!(plan.contains("paused by tester since") && plan.contains("where site == 'cly': wrong clock"), "{plan}");
+    let (why, _) = run(at, &["why", "here/in/20240131.0000.cly.dat"], 0);
+    assert!(why.contains("where site == 'cly'"), "{why}");
+
+    let status = json(at, &["status", "--where", "site=cly"]);
+    let keys = status["keys"].as_array().expect("a list");
+    let blocked = keys.iter().filter(|key| key["next"] == "blocked").count();
+    assert_eq!((keys.len(), blocked), (3, 2), "the newest waits for another: {status:#}");
+    assert!(keys.iter().all(|key| key["key"].as_str().unwrap().contains("cly")));
+    assert_eq!(status["steps"].as_array().map(Vec::len), Some(1), "nothing of cly was sent: {status:#}");
+    assert!(json(at, &["status"])["keys"].is_null());
+    let (text, _) = run(at, &["status", "--where", "site=cly"], 0);
+    assert!(text.contains("3 keys are open where site=cly"), "{text}");
+
+    // What was put up with a name does not end without it, nor the other way round.
+    let (_, error) = run(at, &["resume", "--where", "site=sas"], 2);
+    assert!(error.contains("pause of step send where site == 'sas'"), "{error}");
+    let (out, _) = run(at, &["resume", "copy", "--where", "site=cly"], 2);
+    assert_eq!(out, "");
+    run(at, &["resume", "--where", "site=cly"], 0);
+    assert_eq!(json(at, &["status"])["holds"].as_array().map(Vec::len), Some(1));
+    let (out, _) = run(at, &["run", "--once"], 0);
+    assert!(out.contains("4 done") && out.contains("3 blocked"), "two copies, and both sent: {out}");
+    run(at, &["resume", "send", "--where", "site=sas"], 0);
+    let (out, _) = run(at, &["run", "--once"], 0);
+    assert!(out.contains("3 done"), "{out}");
+}
+
+#[test]
+fn a_condition_names_fields_that_there_are() {
+    let folder = project();
+    let at = folder.path();
+    for words in [
+        &["pause", "--where", "sites=sas"][..],
+        &["hold", "raw", "--where", "sites=sas"],
+        &["drain", "send", "--where", "sites=sas"],
+        &["status", "--where", "sites=sas"],
+    ] {
+        let (_, error) = run(at, words, 2);
+        assert!(error.contains("did you mean `site`?"), "{words:?}: {error}");
+    }
+    run(at, &["pause"], 2);
+    let (_, error) = run(at, &["drain", "raw"], 2);
+    assert!(error.contains("product raw cannot be drained"), "{error}");
+}
+
+#[test]
+fn a_condition_says_which_failed_keys_are_tried_again() {
+    let folder = project();
+    let at = folder.path();
+    let flow = std::fs::read_to_string(at.join("flow.toml")).expect("the flow");
+    let flow = flow
+        .replace("[\"cp\", \"{in}\", \"{out}\"]", "[\"sh\", \"-c\", \"test -e ok && cp $0 $1\", \"{in}\", \"{out}\"]");
+    write(at, "flow.toml", &format!("{flow}\n[steps.copy.retry]\ntimes = 0\n"));
+    for hour in ["00", "02", "04"] {
+        write(at, &format!("a/in/20240131.{hour}00.cly.dat"), &format!("cly {hour}"));
+    }
+    run(at, &["run", "--once"], 4);
+    let failed = |at| json(at, &["status"])["steps"][0]["failed"].as_u64();
+    assert_eq!(failed(at), Some(5));
+    let lines = crate::flows::lines(at, &["runs", "--failed"]).len();
+    run(at, &["retry", "copy", "--where", "site=cly"], 4);
+    assert_eq!(crate::flows::lines(at, &["runs", "--failed"]).len(), lines + 2, "those of cly alone");
+}
