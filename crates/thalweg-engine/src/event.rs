@@ -134,6 +134,13 @@ pub enum Event {
         /// Its log.
         log: Option<String>,
     },
+    /// The external command of a step does not say which version it is: its keys are blocked.
+    VersionUnknown {
+        /// The step.
+        step: String,
+        /// Why.
+        why: String,
+    },
     /// A key cannot be made before somebody decides.
     Blocked {
         /// The step.

@@ -7,12 +7,12 @@ use thalweg_core::expr::{Expr, ExprEnv, Lookup, Name};
 use thalweg_core::{ContentHash, Fields, RelPath, TimeRange, Timestamp, Value, fields_text};
 use thalweg_flow::planner::{
     Contribution, DoneRun, Evidence, Facts, FailedRun, FileFact, FileQuery, FileState, Hold, KeyId, LeftFile, Listing,
-    Origin, Round, UsedFile,
+    Origin, Round, UsedFile, VerbVersion,
 };
 use thalweg_flow::{Compare, Flow};
 use thalweg_ledger::{self as ledger, FileRow, HoldKind, HoldRow, KeyFilter, Reader, RunRow, RunState};
 
-use crate::Places;
+use crate::{Places, VerbVersions};
 
 /// Runs under way, by step and key text.
 pub type RunningKeys = HashMap<(String, String), (i64, Timestamp)>;
@@ -36,6 +36,8 @@ pub struct LedgerFacts<'a> {
     pub holds: &'a [HoldRow],
     /// Digests of settings files by path.
     pub settings: &'a BTreeMap<String, ContentHash>,
+    /// What external commands say of their own versions.
+    pub versions: &'a VerbVersions,
     /// The first error of a query.
     pub trouble: RefCell<Option<ledger::Error>>,
 }
@@ -207,6 +209,10 @@ impl Facts for LedgerFacts<'_> {
         self.settings.get(path).copied()
     }
 
+    fn verb_version(&self, step: &str) -> Option<VerbVersion> {
+        self.versions.of(step)
+    }
+
     fn last_done(&self, key: &KeyId) -> Option<DoneRun> {
         let run = self.ask(self.reader.last_done(&key.step, &key.text()))?;
         let outputs = self.ask(self.reader.run_outputs(run.id));
@@ -230,6 +236,7 @@ impl Facts for LedgerFacts<'_> {
                 })
                 .collect(),
             ended: run.ended.unwrap_or(run.started),
+            verb_version: run.verb_version,
         })
     }
 
@@ -273,6 +280,7 @@ impl Facts for LedgerFacts<'_> {
                 step_version: u32::try_from(row.step_version).unwrap_or_default(),
                 key: row.key,
                 identity: row.identity,
+                verb_version: row.verb_version,
                 inputs: row
                     .inputs
                     .into_iter()

@@ -22,6 +22,7 @@ mod scan;
 mod settings;
 mod setup;
 mod verify;
+mod versions;
 pub mod watch;
 
 pub use engine::{Engine, Handle, Mode, Outcome, Request, carry_out, engine_pid};
@@ -31,3 +32,4 @@ pub use facts::LedgerFacts;
 pub use host::{Host, ThisHost, Watching, Working};
 pub use settings::settings_digests;
 pub use setup::{Places, Setup, host_name, root_of};
+pub use versions::{VerbVersions, program_of};

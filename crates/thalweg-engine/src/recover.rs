@@ -179,6 +179,7 @@ impl Work<'_> {
                 identity: run.identity,
                 run: Some(run.id),
                 inputs: inputs.clone(),
+                verb_version: run.verb_version.clone(),
             };
             parts.push((part, earlier));
         }

@@ -288,6 +288,16 @@ pub(crate) static STEP: Section = Section {
         key("reads", TEXTS, "Extra folders that the verb may read."),
         key("environment", Shape::Map(&Shape::Text), "Extra environment of the verb."),
         key("version", Shape::Integer(1), "Raised to make its products stale. Default: 1."),
+        key(
+            "version_from",
+            NAMES,
+            "A command that says which version the program of `does` is: [\"prog\", \"--version\"]. It is asked at the start and when the program's file changes, and the answer is recorded with each run.",
+        ),
+        key(
+            "stale_on",
+            Shape::Word(&["version_from"]),
+            "\"version_from\": products made under another answer are made again. Left out: a change is only noted.",
+        ),
         key("was", Shape::Text, "Former name, whose history the step continues."),
     ],
 };

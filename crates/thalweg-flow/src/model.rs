@@ -210,6 +210,10 @@ pub struct Step {
     pub was: Option<String>,
     /// Raised to make its products stale.
     pub version: u32,
+    /// The command that says which version the external command has; empty: nobody asks.
+    pub version_from: Vec<String>,
+    /// What is said by `version_from` decides if its products are stale.
+    pub stale_on_version: bool,
     /// The stations it runs at: one, or the members of a family.
     pub at: Vec<String>,
     /// Driving products; empty: the timer's moments are its keys.

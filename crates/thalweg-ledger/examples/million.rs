@@ -160,6 +160,7 @@ fn fill(ledger: &Ledger) -> Result<(), Error> {
                     pid: Some(1),
                     host: "host".to_owned(),
                     program: "0.1.0".to_owned(),
+                    verb_version: None,
                     command: vec!["convert".to_owned()],
                     log: None,
                     staging: None,

@@ -14,7 +14,7 @@ use crate::cmd;
 ///
 /// Times are given as ISO 8601, `gps:N`, a span back from now (`12h`), or `now`; UTC everywhere.
 #[derive(Debug, Parser)]
-#[command(name = "thalweg", version, after_help = crate::exit::help(), max_term_width = 110)]
+#[command(name = "thalweg", version = crate::VERSION, after_help = crate::exit::help(), max_term_width = 110)]
 pub(crate) struct Cli {
     /// Options of every subcommand.
     #[command(flatten)]

@@ -25,6 +25,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::Out;
 
+/// Version and build of this program: recorded with every run.
+pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("THALWEG_BUILD"), ")");
+
 fn main() -> ExitCode {
     let exit = match Cli::try_parse() {
         Ok(cli) => carry_out(cli),

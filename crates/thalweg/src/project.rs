@@ -148,7 +148,7 @@ impl Project {
             ledger,
             base,
             program,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: crate::VERSION.to_owned(),
             formats: thalweg_steps::FORMATS.iter().map(|format| (*format).to_owned()).collect(),
             slots: None,
             clock: Arc::clone(clock),

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use thalweg_core::pattern::PatternEnv;
 use thalweg_core::{Fields, RelPath, Timestamp};
 use thalweg_engine::facts::nanoseconds;
-use thalweg_engine::{root_of, settings_digests};
+use thalweg_engine::{VerbVersions, root_of, settings_digests};
 use thalweg_flow::planner::memory::MemoryFacts;
 use thalweg_flow::planner::{
     Evidence, FileFact, FileState, Listing, Origin, Readiness, coverage_of, identity_of_file, readiness,
@@ -26,7 +26,12 @@ use crate::project::Project;
 /// Those of listing a root that is there.
 pub(crate) fn survey(project: &Project, now: Timestamp) -> Result<MemoryFacts, Failure> {
     let flow = project.flow();
-    let mut facts = MemoryFacts { now, settings: settings_digests(&project.setup), ..MemoryFacts::default() };
+    let mut facts = MemoryFacts {
+        now,
+        settings: settings_digests(&project.setup),
+        verb_versions: VerbVersions::ask(&project.setup, &VerbVersions::default()).answers(),
+        ..MemoryFacts::default()
+    };
     for station in flow.stations.values() {
         if !project.setup.here.contains(&station.name) {
             if let Some(reach) = &station.reach {

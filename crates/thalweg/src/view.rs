@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use thalweg_core::{ContentHash, Timestamp};
 use thalweg_engine::facts::RunningKeys;
-use thalweg_engine::{LedgerFacts, Places, settings_digests};
+use thalweg_engine::{LedgerFacts, Places, VerbVersions, settings_digests};
 use thalweg_flow::{Argument, Flow};
 use thalweg_ledger::{HoldRow, Ledger, Reader};
 
@@ -22,6 +22,7 @@ pub(crate) struct View {
     pub(crate) holds: Vec<HoldRow>,
     running: RunningKeys,
     settings: BTreeMap<String, ContentHash>,
+    versions: VerbVersions,
     now: Timestamp,
 }
 
@@ -38,14 +39,11 @@ impl View {
             running.insert((run.step, run.key), (run.id.0, run.started));
         }
         let holds = reader.holds_active()?;
-        Ok(Self {
-            reader,
-            places: Places::look(&project.setup),
-            holds,
-            running,
-            settings: settings_digests(&project.setup),
-            now,
-        })
+        // What the engine was told last holds while the programs' files are the same.
+        let kept = reader.meta("verb_versions")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let versions = VerbVersions::ask(&project.setup, &kept);
+        let settings = settings_digests(&project.setup);
+        Ok(Self { reader, places: Places::look(&project.setup), holds, running, settings, versions, now })
     }
 
     /// Returns the planner's facts.
@@ -58,6 +56,7 @@ impl View {
             running: &self.running,
             holds: &self.holds,
             settings: &self.settings,
+            versions: &self.versions,
             trouble: RefCell::new(None),
         }
     }

@@ -87,6 +87,9 @@ fn short(event: &Event, verbosity: i8) -> Option<(Tone, &'static str, String)> {
         Event::Quarantined { station, path, message, .. } => {
             (Tone::Bad, "quarantined", format!("{station}/{path}: {message}"))
         }
+        Event::VersionUnknown { step, why } => {
+            (Tone::Bad, "blocked", format!("{step}: its version is not known: {why}"))
+        }
         Event::FileTrouble { station, path, message } => {
             (Tone::Bad, "unreadable", format!("{station}/{path}: {message}"))
         }

@@ -20,5 +20,10 @@ pub use error::ChildError;
 pub(crate) use left::end_left;
 pub use run::Child;
 
+/// Returns the file that a command starts.
+pub(crate) fn find_program(command: &Command) -> Result<std::path::PathBuf, ChildError> {
+    find::program(command, &find::environment(command))
+}
+
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ mod retain;
 mod rounds;
 mod start;
 mod tasks;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -93,6 +94,8 @@ pub(crate) enum Message {
         request: Request,
         answer: Sender<Answer>,
     },
+    /// External commands were asked for their versions.
+    Versions(crate::VerbVersions),
     Reload(Box<Setup>),
     Stop {
         why: String,
@@ -147,6 +150,10 @@ pub(crate) struct Dispatcher<'r> {
     intake: Intake,
     holds: Vec<HoldRow>,
     settings: BTreeMap<String, ContentHash>,
+    pub(crate) versions: crate::VerbVersions,
+    /// External commands are being asked for their versions.
+    asking: bool,
+    asked: std::time::Instant,
     settling: BTreeMap<FileId, Settling>,
     settling_wakes: BTreeSet<(Timestamp, FileId)>,
     changed: Vec<FileFact>,
@@ -201,6 +208,9 @@ impl<'r> Dispatcher<'r> {
         let mut dispatcher = Self {
             slots: setup.slots.unwrap_or(processors).max(1),
             settings: BTreeMap::new(),
+            versions: crate::VerbVersions::default(),
+            asking: false,
+            asked: std::time::Instant::now(),
             setup,
             flow,
             ledger,
@@ -248,6 +258,7 @@ impl<'r> Dispatcher<'r> {
             self.say(&Event::Note { place: note.place.clone(), message: note.message.clone() });
         }
         self.read_settings();
+        self.ask_versions()?;
         let names: Vec<String> = self.places.stations().map(|(name, _, _)| name.to_owned()).collect();
         for station in names {
             for row in self.reader.settling(&station)? {
@@ -316,6 +327,7 @@ impl<'r> Dispatcher<'r> {
         self.ready.clear();
         self.order.clear();
         self.read_settings();
+        self.ask_versions()?;
         self.holds = self.reader.holds_active()?;
         self.note_flow()?;
         self.scan_all();
@@ -353,6 +365,7 @@ impl<'r> Dispatcher<'r> {
             running: &self.running,
             holds: &self.holds,
             settings: &self.settings,
+            versions: &self.versions,
             trouble: std::cell::RefCell::new(None),
         }
     }
@@ -363,6 +376,7 @@ impl<'r> Dispatcher<'r> {
             self.receive()?;
             self.take_what_is_ready()?;
             self.rounds()?;
+            self.look_at_programs()?;
             self.look_at_keys()?;
             self.plan_requests()?;
             self.start_tasks()?;
@@ -407,6 +421,7 @@ impl<'r> Dispatcher<'r> {
                 Message::Taken { take, outcome } => taken.push((take, outcome)),
                 Message::Told(what) => told.push(what),
                 Message::Asked { request, answer } => self.asked(request, answer)?,
+                Message::Versions(versions) => self.versions_said(versions, false)?,
                 Message::Reload(setup) => self.reload(*setup)?,
                 Message::Stop { why } => self.stop(why),
             }
@@ -429,6 +444,7 @@ impl<'r> Dispatcher<'r> {
     /// Tells if nothing is under way that will tell of itself.
     fn is_idle(&self) -> bool {
         self.active.is_empty()
+            && !self.asking
             && self.dirty.is_empty()
             && self.changed.is_empty()
             && self.scans.values().all(|scan| !scan.under_way && !scan.again)

@@ -185,6 +185,7 @@ impl Dispatcher<'_> {
             pid: Some(std::process::id()),
             host: host.to_owned(),
             program: self.setup.version.clone(),
+            verb_version: task.verb_version.clone(),
             command: Vec::new(),
             log: None,
             staging: None,

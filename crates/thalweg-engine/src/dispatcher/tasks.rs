@@ -367,6 +367,7 @@ impl Dispatcher<'_> {
                     content: input.hash,
                 })
                 .collect(),
+            verb_version: task.verb_version.clone(),
         };
         let mut all: Vec<Contribution> = active.tasks.iter().map(one).collect();
         let taken_in: Vec<_> = active.tasks.iter().flat_map(|task| &task.with_contributions).collect();
@@ -394,6 +395,7 @@ impl Dispatcher<'_> {
                             content: used.hash,
                         })
                         .collect(),
+                    verb_version: now.verb_version.clone(),
                     ..part
                 }),
                 // What was worked on from is still in it.
@@ -443,6 +445,7 @@ impl Dispatcher<'_> {
                     pid: None,
                     host: crate::host_name(),
                     program: self.setup.version.clone(),
+                    verb_version: other.verb_version.clone(),
                     command: Vec::new(),
                     log: None,
                     staging: None,

@@ -16,7 +16,7 @@ use thalweg_flow::{CommandLine, Step};
 
 use super::outputs::{Slot, collect};
 use super::publish::{failure, in_full, publish_all, stand_by};
-use super::{End, Failure, Go, Job, Layout, Told, left_out};
+use super::{End, Failure, Go, Job, Layout, Told, left_out, programs};
 use crate::child::{Command, Ended, Sandbox};
 
 /// Rounds in which a verb is given earlier outputs that it turned out to build on.
@@ -291,8 +291,7 @@ fn command(
         job.setup.program.clone().into_os_string()
     } else {
         let name = args.next().ok_or_else(|| Failure::new(ErrorClass::Config, "the command names no program"))?;
-        // A path with a folder in it is meant from the flow file's folder.
-        if name.as_encoded_bytes().contains(&b'/') { job.setup.base.join(name).into_os_string() } else { name }
+        programs::named(&job.setup.base, name)
     };
     let mut command = Command::new(program, folder, job.log.clone(), job.log.with_extension("report"));
     command.args = args.collect();
@@ -307,15 +306,12 @@ fn command(
         env("THALWEG_ATTEMPT", job.attempt.to_string().into()),
         env("THALWEG_STAGING", folder.as_os_str().to_owned()),
     ];
-    for name in ["PATH", "HOME", "USER", "LOGNAME"] {
-        command.env.extend(std::env::var_os(name).map(|value| env(name, value)));
-    }
-    command.env.extend(step.environment.iter().map(|(name, value)| env(name, value.into())));
+    command.env.extend(programs::environment(step));
     let temporary = folder.join("tmp");
     command.env.push(env("TMPDIR", temporary.clone().into_os_string()));
     command.temporary = Some(temporary);
     let mut read: Vec<PathBuf> = task.inputs.iter().map(|input| input_path(job, input)).collect();
-    let programs = if builtin { Vec::new() } else { what_programs_need(job, line) };
+    let programs = if builtin { Vec::new() } else { programs::needs(&job.setup.base, named(line)) };
     read.extend(previous.iter().map(|path| PathBuf::from(os(path))));
     read.extend(step.reads.iter().map(|path| job.setup.base.join(path)));
     let mut write = vec![folder.to_owned()];
@@ -336,15 +332,8 @@ fn command(
     Ok(command)
 }
 
-// What an external program may need besides its inputs cannot be known: it may read the flow file's folder, where its
-// scripts and settings lie, and the trees that the folders of PATH belong to (`~/.local` for `~/.local/bin`).
-fn what_programs_need(job: &Job, line: &CommandLine) -> Vec<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let trees = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).filter_map(|folder| {
-        let tree = folder.parent()?;
-        (tree.components().count() > 2).then(|| tree.to_owned())
-    });
-    // Scripts and settings that the flow names by their full paths.
+// Scripts and settings that the flow names by their full paths.
+fn named(line: &CommandLine) -> Vec<PathBuf> {
     let named = line.args.iter().filter_map(|argument| match argument {
         thalweg_flow::Argument::Pieces(pieces) => match pieces.as_slice() {
             [thalweg_flow::Piece::Text(text)] if text.starts_with('/') && text.len() > 1 => Some(PathBuf::from(text)),
@@ -352,7 +341,7 @@ fn what_programs_need(job: &Job, line: &CommandLine) -> Vec<PathBuf> {
         },
         thalweg_flow::Argument::Flagged { .. } => None,
     });
-    trees.chain(named).chain([job.setup.base.clone()]).collect()
+    named.collect()
 }
 
 fn description(job: &Job, task: &Task, outputs: &[String], previous: &[String]) -> serde_json::Value {

@@ -6,6 +6,7 @@
 mod command;
 mod copies;
 mod outputs;
+pub(crate) mod programs;
 pub(crate) mod publish;
 
 use std::path::PathBuf;

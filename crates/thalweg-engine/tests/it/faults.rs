@@ -66,6 +66,7 @@ fn last_run(shop: &Workshop) -> Journal {
         pid: None,
         host: row.host,
         program: row.program,
+        verb_version: None,
         command: Vec::new(),
         log: None,
         staging: row.staging,

@@ -6,4 +6,5 @@ mod faults;
 mod forward;
 mod invariants;
 mod steps;
+mod versions;
 mod workshop;

@@ -35,6 +35,11 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
             reader.remember(format!("{place}.{key}"), &Text::at(value.span()));
         }
     }
+    for key in ["version_from", "stale_on"] {
+        if entries.has(key) {
+            reader.remember(format!("{place}.{key}"), &Text::at(entries.key_span(key)));
+        }
+    }
     let at = reader.get_text(&entries, "at").map_or(Vec::new(), |text| reader.stations(draft, &text));
     let takes = named_products(reader, draft, &entries, "takes");
     let from = station_list(reader, draft, &entries, "from");
@@ -57,6 +62,10 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
         version: reader
             .get(&entries, "version", |reader, value| reader.integer(value, 1))
             .map_or(1, |version| u32::try_from(version).unwrap_or(u32::MAX)),
+        version_from: read_version_from(reader, &entries),
+        stale_on_version: reader
+            .get(&entries, "stale_on", |reader, value| reader.word(value, &["version_from"]))
+            .is_some(),
         at,
         takes,
         from,
@@ -147,6 +156,18 @@ fn with_same_product<'s>(reader: &mut Reader<'s>, mut step: Step, entries: &Entr
         }
     }
     step
+}
+
+fn read_version_from<'s>(reader: &mut Reader<'s>, entries: &Entries<'_, 's>) -> Vec<String> {
+    let Some(words) = reader.get(entries, "version_from", Reader::list) else { return Vec::new() };
+    if words.first().is_none_or(|program| program.value.is_empty()) {
+        reader.problem(
+            Problem::error("empty-list", entries.key_span("version_from"), "`version_from` names no program")
+                .label("nothing to ask")
+                .help("write version_from = [\"prog\", \"--version\"], or leave it out"),
+        );
+    }
+    words.into_iter().map(|word| word.value).collect()
 }
 
 fn notes(reader: &mut Reader<'_>, step: &Step, place: &str) {

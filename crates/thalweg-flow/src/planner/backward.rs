@@ -392,6 +392,9 @@ impl Facts for Predicted<'_> {
     fn event(&self, name: &str, file: &FileFact) -> bool {
         self.base.event(name, file)
     }
+    fn verb_version(&self, step: &str) -> Option<super::VerbVersion> {
+        self.base.verb_version(step)
+    }
     fn settings_file(&self, path: &str) -> Option<ContentHash> {
         self.base.settings_file(path)
     }

@@ -8,11 +8,11 @@ use super::family::in_words;
 use super::gather::{Gathered, gather};
 use super::outputs::{fields_of, outputs};
 use super::reason::{Evaluation, Next, Reason, There};
-use super::standing::{Standing, counting, counts, find, identity_with, is_newest_role, outside, standing};
+use super::standing::{Standing, counting, counts, deciding, find, identity_with, is_newest_role, outside, standing};
 use super::task::{Task, TaskInput, TaskOutput};
 use super::trigger::{due_round, next_moment};
 use super::verdict::{Names, judge};
-use super::{Facts, FileFact, FileState, KeyId, Origin, UsedFile};
+use super::{Facts, FileFact, FileState, KeyId, Origin, UsedFile, VerbVersion};
 use crate::{Flow, GIVE_UP, Step, Verb, When};
 
 /// On what occasion a key is looked at.
@@ -289,6 +289,10 @@ impl Look<'_> {
             }
         }
         self.space()?;
+        if let Some(VerbVersion::Unknown(why)) = self.facts.verb_version(&self.step.name) {
+            let text = format!("its command does not say which version it is (`version_from`): {why}");
+            return Err((Next::Blocked, Reason::new("verb_version_unknown", text)));
+        }
         if let Some(why) = unsupported(self.flow, self.step) {
             return Err((Next::Blocked, Reason::new("unsupported", why)));
         }
@@ -296,6 +300,14 @@ impl Look<'_> {
             return Err((Next::Blocked, Reason::new(&hold.kind, hold.text())));
         }
         Ok(())
+    }
+
+    /// Returns what the external command says of its own version, to be recorded.
+    pub(super) fn verb_version(&self) -> Option<String> {
+        match self.facts.verb_version(&self.step.name) {
+            Some(VerbVersion::Said(said)) => Some(said),
+            Some(VerbVersion::Unknown(_)) | None => None,
+        }
     }
 
     // A station's reserve is left untouched; retention and what makes no files go on.
@@ -358,7 +370,7 @@ impl Look<'_> {
     }
 
     fn task(&self, standing: &Standing, used: Vec<UsedFile>, awaited: Vec<String>) -> Result<Task, Stop> {
-        let identity = identity_with(self.step, self.key, &used);
+        let identity = identity_with(self.step, self.key, &used, deciding(self.step, self.facts).as_deref());
         let outputs = outputs(self.flow, self.step, self.key, &self.gathered, self.facts)
             .map_err(|why| (Next::Blocked, Reason::new("no_path", why)))?;
         let inputs = self.inputs();
@@ -376,6 +388,7 @@ impl Look<'_> {
         let mut task = Task {
             key: self.key.clone(),
             step_version: self.step.version,
+            verb_version: self.verb_version(),
             identity,
             inputs,
             outputs,

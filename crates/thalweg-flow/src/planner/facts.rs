@@ -163,6 +163,9 @@ pub struct DoneRun {
     pub outputs: Vec<LeftFile>,
     /// When it ended.
     pub ended: Timestamp,
+    /// What the external command said of its own version then, if it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verb_version: Option<String>,
 }
 
 /// The last run of a key, if it failed.
@@ -195,6 +198,9 @@ pub struct Contribution {
     pub identity: ContentHash,
     /// What it contributed.
     pub inputs: Vec<UsedFile>,
+    /// What the external command said of its own version then, if it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verb_version: Option<String>,
 }
 
 /// The rounds of a step that starts at moments.
@@ -234,6 +240,16 @@ impl Hold {
         let condition = self.condition.as_ref().map(|text| format!(" where {text}")).unwrap_or_default();
         format!("{word} by {} since {}{condition}: {}", self.by, self.since, self.why)
     }
+}
+
+/// What the external command of a step says of its own version (`version_from`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerbVersion {
+    /// This.
+    Said(String),
+    /// It could not be asked, and why.
+    Unknown(String),
 }
 
 /// How the listings of a station went.
@@ -282,6 +298,10 @@ pub trait Facts {
     fn event(&self, name: &str, file: &FileFact) -> bool;
     /// Returns the digest of a settings file as last read.
     fn settings_file(&self, path: &str) -> Option<ContentHash>;
+    /// Returns what the external command of a step says of its own version; none if nobody asked it.
+    fn verb_version(&self, _step: &str) -> Option<VerbVersion> {
+        None
+    }
     /// Returns the last run of a key that succeeded.
     fn last_done(&self, key: &KeyId) -> Option<DoneRun>;
     /// Returns the last run of a key if it failed.

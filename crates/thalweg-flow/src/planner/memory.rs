@@ -7,6 +7,7 @@ use thalweg_core::{ContentHash, RelPath, Timestamp, Value};
 
 use super::{
     Contribution, DoneRun, Facts, FailedRun, FileFact, FileQuery, FileState, Hold, KeyId, Listing, Round, UsedFile,
+    VerbVersion,
 };
 
 /// All facts of one moment, in plain collections.
@@ -34,6 +35,9 @@ pub struct MemoryFacts {
     pub opened: BTreeMap<String, Timestamp>,
     /// Digests of settings files.
     pub settings: BTreeMap<String, ContentHash>,
+    /// What external commands say of their own versions, by step.
+    #[serde(default)]
+    pub verb_versions: BTreeMap<String, VerbVersion>,
     /// Paths that exist besides, as `station/path`.
     pub markers: BTreeSet<String>,
     /// Recorded events as `name station/path`.
@@ -114,6 +118,10 @@ impl Facts for MemoryFacts {
 
     fn settings_file(&self, path: &str) -> Option<ContentHash> {
         self.settings.get(path).copied()
+    }
+
+    fn verb_version(&self, step: &str) -> Option<VerbVersion> {
+        self.verb_versions.get(step).cloned()
     }
 
     fn last_done(&self, key: &KeyId) -> Option<DoneRun> {

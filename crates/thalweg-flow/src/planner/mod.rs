@@ -31,7 +31,7 @@ mod wait;
 pub use evaluate::{Occasion, evaluate};
 pub use facts::{
     Contribution, DoneRun, Evidence, Facts, FailedRun, FileFact, FileQuery, FileState, Hold, LeftFile, Listing, Origin,
-    Round, UsedFile,
+    Round, UsedFile, VerbVersion,
 };
 pub use family::{coverage_of, identity_of_file, series_of, suspect};
 pub use key::KeyId;

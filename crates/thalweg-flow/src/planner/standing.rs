@@ -5,7 +5,7 @@ use thalweg_core::ContentHash;
 use super::gather::Gathered;
 use super::reason::{Reason, There};
 use super::task::identity;
-use super::{DoneRun, Facts, FileFact, FileState, KeyId, LeftFile, Origin, UsedFile};
+use super::{DoneRun, Facts, FileFact, FileState, KeyId, LeftFile, Origin, UsedFile, VerbVersion};
 use crate::{Flow, Late, Match, Step, Verb, WithWhat};
 
 /// What is there for a key and why.
@@ -72,9 +72,34 @@ pub(crate) fn counting(
     used
 }
 
-/// Returns the identity of a key with these inputs.
-pub(crate) fn identity_with(step: &Step, key: &KeyId, used: &[UsedFile]) -> ContentHash {
-    identity(&step.name, &key.text(), step.version, used.iter().map(|file| (file.role.as_str(), &file.hash)))
+/// Returns the identity of a key with these inputs and this answer of its external command.
+pub(crate) fn identity_with(step: &Step, key: &KeyId, used: &[UsedFile], deciding: Option<&str>) -> ContentHash {
+    let inputs = used.iter().map(|file| (file.role.as_str(), &file.hash));
+    identity(&step.name, &key.text(), step.version, deciding, inputs)
+}
+
+/// Returns what the external command of a step says of its own version, where the step is stale on that.
+pub(crate) fn deciding(step: &Step, facts: &dyn Facts) -> Option<String> {
+    match facts.verb_version(&step.name) {
+        Some(VerbVersion::Said(said)) if step.stale_on_version => Some(said),
+        _ => None,
+    }
+}
+
+// The first line is what people know a program's version by.
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default().trim()
+}
+
+// What was made before anybody asked the command was made with the one that was there, whichever it is.
+fn other_verb(step: &Step, last: &DoneRun, facts: &dyn Facts) -> Option<Reason> {
+    let (before, now) = (last.verb_version.as_ref()?, deciding(step, facts)?);
+    let text = match (first_line(before), first_line(&now)) {
+        _ if *before == now => return None,
+        (before, now) if before == now => format!("it was made with another {now} than there is now"),
+        (before, now) => format!("it was made with {before}, now {now}"),
+    };
+    Some(Reason::new("verb_version", text))
 }
 
 fn as_used(role: &str, file: &FileFact, hash: ContentHash) -> UsedFile {
@@ -161,6 +186,9 @@ pub(crate) fn stale(
             "version",
             format!("it was made by version {} of {}, now {}", last.step_version, step.name, step.version),
         ));
+    }
+    if let Some(reason) = other_verb(step, last, facts) {
+        return Some(reason);
     }
     for old in last.inputs.iter().filter(|old| counts(step, &old.role)) {
         if let Some((path, Some(hash))) = gathered.settings.get(&old.role)

@@ -79,6 +79,9 @@ pub struct Task {
     pub key: KeyId,
     /// The step's version.
     pub step_version: u32,
+    /// What its external command says of its own version, if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verb_version: Option<String>,
     /// Step, version, key and input contents in one digest.
     pub identity: ContentHash,
     /// What goes in.
@@ -134,11 +137,13 @@ impl Task {
     }
 }
 
-/// Computes a task's identity from step, version, key and, per role, the sorted contents of its inputs.
+/// Computes a task's identity from step, version, key and, per role, the sorted contents of its inputs; where the step is
+/// stale on it, also from what its external command says of its own version.
 pub(crate) fn identity<'a>(
     step: &str,
     key_text: &str,
     version: u32,
+    verb_version: Option<&str>,
     inputs: impl Iterator<Item = (&'a str, &'a ContentHash)>,
 ) -> ContentHash {
     let mut parts: Vec<_> = inputs.collect();
@@ -154,6 +159,10 @@ pub(crate) fn identity<'a>(
     for (role, hash) in parts {
         add(role.as_bytes());
         add(&hash.0);
+    }
+    if let Some(said) = verb_version {
+        add(b"version_from");
+        add(said.as_bytes());
     }
     ContentHash(*hasher.finalize().as_bytes())
 }

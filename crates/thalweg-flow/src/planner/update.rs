@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::evaluate::{Look, Stop, input_of};
 use super::gather::{Gathered, newest_version};
 use super::reason::{Next, Reason, There};
-use super::standing::{Fate, Standing, counting, counts, done_or_partial, fate, identity_with, stale};
+use super::standing::{Fate, Standing, counting, counts, deciding, done_or_partial, fate, identity_with, stale};
 use super::task::{OutputParts, Previous, Task};
 use super::{Contribution, DoneRun, Facts, FileFact, KeyId, LeftFile, Origin, UsedFile, identity_of_file};
 use crate::{Flow, Step};
@@ -29,7 +29,12 @@ pub(super) fn standing_of_update(
     if let Some(reason) = stale.clone().filter(|reason| matches!(reason.code.as_str(), "rebuild" | "revoked_input")) {
         return (There::Stale, Some(reason), None);
     }
-    let identity = identity_with(step, key, &counting(step, key, gathered, Some(last), facts));
+    let (used, verb) = (counting(step, key, gathered, Some(last), facts), deciding(step, facts));
+    let identity = |part: &Contribution| {
+        // While the command cannot be asked, or was not asked then, that is no change.
+        let before = part.verb_version.as_ref().filter(|_| step.stale_on_version);
+        identity_with(step, key, &used, before.and(verb.as_ref().or(before)).map(String::as_str))
+    };
     let text = key.text();
     let mut retired = None;
     let mut present = false;
@@ -50,7 +55,7 @@ pub(super) fn standing_of_update(
             return (There::Done, None, Some(conflict));
         }
         let own = contributions.iter().find(|part| part.step == step.name && part.key == text);
-        if own.is_none_or(|own| own.identity != identity) {
+        if own.is_none_or(|own| own.identity != identity(own)) {
             let reason = stale.clone().unwrap_or_else(|| {
                 Reason::new("not_contributed", format!("its part is not in the present {}", file.path))
             });
@@ -233,9 +238,10 @@ impl Look<'_> {
         if !found.file.is_usable() || self.occasion.rebuild {
             return false;
         }
-        let text = self.key.text();
+        let (text, verb) = (self.key.text(), deciding(self.step, self.facts));
         found.parts.iter().filter(|part| part.step == self.step.name).all(|part| {
-            let same_version = part.step_version == self.step.version;
+            let same_verb = part.verb_version.as_ref().zip(verb.as_ref()).is_none_or(|(then, now)| then == now);
+            let same_version = part.step_version == self.step.version && same_verb;
             let own = part.key == text;
             let stands = part.inputs.iter().all(|used| {
                 let still = || {
@@ -283,7 +289,9 @@ impl Look<'_> {
         part.step_version = self.step.version;
         let inputs = part.inputs.iter().filter(|used| counts(self.step, &used.role));
         let inputs = inputs.map(|used| (used.role.as_str(), &used.hash));
-        part.identity = super::task::identity(&part.step, &part.key, self.step.version, inputs);
+        let verb = deciding(self.step, self.facts);
+        part.identity = super::task::identity(&part.step, &part.key, self.step.version, verb.as_deref(), inputs);
+        part.verb_version = self.verb_version();
         part
     }
 

@@ -9,6 +9,27 @@ use crate::model::{Argument, CommandLine, Flow, Piece, Placeholder, Step, Verb, 
 use crate::parse::Draft;
 use crate::reader::{Reader, listed, nearest};
 
+// Only what is another program has a version that thalweg's own does not tell.
+fn versions(reader: &mut Reader<'_>, step: &Step, place: &str) {
+    let asks = reader.spot(&format!("{place}.version_from")).is_some();
+    if asks && !matches!(step.does, Verb::Run(_)) {
+        let span = reader.span_of(&format!("{place}.version_from"));
+        reader.problem(
+            Problem::error("contradiction", span, "`version_from` asks a program that the step does not run")
+                .label("the verb is thalweg's own")
+                .help("remove it: thalweg's own version is recorded with every run; it is for does = { run = [\"prog\", …] }"),
+        );
+    }
+    if step.stale_on_version && !asks {
+        let span = reader.span_of(&format!("{place}.stale_on"));
+        reader.problem(
+            Problem::error("missing-key", span, "`stale_on = \"version_from\"` needs something to ask")
+                .label("`version_from` is missing")
+                .help("add version_from = [\"prog\", \"--version\"]"),
+        );
+    }
+}
+
 /// Checks one step.
 pub(super) fn check(reader: &mut Reader<'_>, draft: &Draft, step: &Step) {
     let flow = &draft.flow;
@@ -17,6 +38,7 @@ pub(super) fn check(reader: &mut Reader<'_>, draft: &Draft, step: &Step) {
         // The verb was not understood: what it needs is not known.
         return;
     }
+    versions(reader, step, &place);
     let verb = match &step.does {
         Verb::Send => "send",
         Verb::Fetch => "fetch",

@@ -11,7 +11,7 @@ use crate::rows::{Contribution, RunFilter, RunInput, RunOutput, RunRow};
 
 const RUN: &str = "r.id, (SELECT name FROM steps WHERE id = r.step), r.step_version, \
     (SELECT name FROM stations WHERE id = r.station), r.key, r.identity, r.state, r.class, r.message, r.started, r.ended, \
-    r.exit, r.signal, r.attempt, r.retry_at, r.pid, r.host, r.program, r.command, r.log, r.staging, r.partial, r.awaited, \
+    r.exit, r.signal, r.attempt, r.retry_at, r.pid, r.host, r.program, r.verb_version, r.command, r.log, r.staging, r.partial, r.awaited, \
     r.user_ms, r.system_ms, r.peak_kib, r.report, r.fresh, r.batch";
 
 fn run(row: &mut Columns<'_, '_>) -> rusqlite::Result<RunRow> {
@@ -34,6 +34,7 @@ fn run(row: &mut Columns<'_, '_>) -> rusqlite::Result<RunRow> {
         pid: row.get()?,
         host: row.get()?,
         program: row.get()?,
+        verb_version: row.get()?,
         command: row.json()?,
         log: row.get()?,
         staging: row.get()?,
@@ -50,7 +51,7 @@ fn run(row: &mut Columns<'_, '_>) -> rusqlite::Result<RunRow> {
 
 const CONTRIBUTION: &str = "(SELECT name FROM products WHERE id = c.product), c.fields_key, \
     (SELECT hash FROM contents WHERE id = c.content), (SELECT name FROM steps WHERE id = c.step), c.step_version, c.key, \
-    c.identity, c.run, c.inputs";
+    c.identity, c.run, c.inputs, c.verb_version";
 
 fn contribution(row: &mut Columns<'_, '_>) -> rusqlite::Result<Contribution> {
     Ok(Contribution {
@@ -63,6 +64,7 @@ fn contribution(row: &mut Columns<'_, '_>) -> rusqlite::Result<Contribution> {
         identity: row.hash()?,
         run: row.get()?,
         inputs: row.json()?,
+        verb_version: row.get()?,
     })
 }
 

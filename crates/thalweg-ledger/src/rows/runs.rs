@@ -74,6 +74,8 @@ pub struct NewRun {
     pub host: String,
     /// Version and build of the program.
     pub program: String,
+    /// What the external command says of its own version (`version_from`).
+    pub verb_version: Option<String>,
     /// The command line.
     pub command: Vec<String>,
     /// Path of the log.
@@ -156,6 +158,8 @@ pub struct RunRow {
     pub host: String,
     /// Version and build of the program.
     pub program: String,
+    /// What the external command says of its own version (`version_from`).
+    pub verb_version: Option<String>,
     /// The command line.
     pub command: Vec<String>,
     /// Path of the log.
@@ -220,4 +224,6 @@ pub struct Contribution {
     pub run: Option<RunId>,
     /// What was worked in.
     pub inputs: Vec<InputRef>,
+    /// What the external command said of its own version then.
+    pub verb_version: Option<String>,
 }

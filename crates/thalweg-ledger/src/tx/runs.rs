@@ -18,8 +18,8 @@ impl Tx<'_> {
         let awaited = self.opt_json(run.awaited.as_ref(), "the awaited inputs of a run")?;
         let id = self.db().insert(
             "INSERT INTO runs (step, step_version, station, key, identity, state, started, attempt, pid, host, program, \
-             command, log, staging, partial, awaited, fresh, batch) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             command, log, staging, partial, awaited, fresh, batch, verb_version) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
             params![
                 step,
                 run.step_version,
@@ -38,7 +38,8 @@ impl Tx<'_> {
                 run.partial,
                 awaited,
                 run.fresh,
-                run.batch
+                run.batch,
+                run.verb_version
             ],
         )?;
         for input in &run.inputs {
@@ -162,9 +163,10 @@ impl Tx<'_> {
         let content = self.content(&contribution.content, None, None)?;
         let inputs = self.json(&contribution.inputs, "the inputs of a contribution")?;
         self.db().run(
-            "INSERT INTO contributions (product, fields_key, content, step, key, step_version, identity, run, inputs) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET step_version = excluded.step_version, \
-             identity = excluded.identity, run = excluded.run, inputs = excluded.inputs",
+            "INSERT INTO contributions (product, fields_key, content, step, key, step_version, identity, run, inputs, \
+             verb_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO UPDATE SET \
+             step_version = excluded.step_version, identity = excluded.identity, run = excluded.run, \
+             inputs = excluded.inputs, verb_version = excluded.verb_version",
             params![
                 product,
                 contribution.fields_key,
@@ -174,7 +176,8 @@ impl Tx<'_> {
                 contribution.step_version,
                 contribution.identity.0.as_slice(),
                 contribution.run,
-                inputs
+                inputs,
+                contribution.verb_version
             ],
         )?;
         Ok(())
@@ -192,7 +195,8 @@ impl Tx<'_> {
         let to = self.content(to, None, None)?;
         self.db().run(
             "INSERT OR IGNORE INTO contributions (product, fields_key, content, step, key, step_version, identity, run, \
-             inputs) SELECT product, fields_key, ?4, step, key, step_version, identity, run, inputs FROM contributions \
+             inputs, verb_version) SELECT product, fields_key, ?4, step, key, step_version, identity, run, inputs, \
+             verb_version FROM contributions \
              WHERE product = ?1 AND fields_key = ?2 AND content = (SELECT id FROM contents WHERE hash = ?3)",
             params![product, fields_key, from.0.as_slice(), to],
         )

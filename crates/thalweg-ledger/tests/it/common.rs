@@ -116,6 +116,7 @@ pub(crate) fn new_run(step: &str, key: &str, identity: u64, inputs: Vec<RunInput
         pid: Some(4711),
         host: "here".to_owned(),
         program: "0.1.0".to_owned(),
+        verb_version: None,
         command: vec!["thalweg".to_owned(), "a b".to_owned()],
         log: Some("log/1".to_owned()),
         staging: None,

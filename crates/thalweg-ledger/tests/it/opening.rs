@@ -59,6 +59,31 @@ fn a_newer_ledger_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_ledger_of_the_first_version_is_brought_up_to_date_with_all_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch(include_str!("../../src/schema_v1.sql")).unwrap();
+    conn.execute_batch(
+        "PRAGMA application_id = 0x74686C77; PRAGMA user_version = 1; \
+         INSERT INTO steps (id, name) VALUES (1, 's'); INSERT INTO stations (id, name) VALUES (1, 'a'); \
+         INSERT INTO runs (step, step_version, station, key, identity, state, started, attempt, host, program, command, \
+         partial, fresh) VALUES (1, 1, 1, 'k', zeroblob(32), 3, 0, 1, 'h', '0.1.0', '[]', 0, 0);",
+    )
+    .unwrap();
+    drop(conn);
+    let error = Ledger::open_read_only(&path).unwrap_err();
+    assert!(matches!(error, Error::Older { found: 1, .. }), "{error:?}");
+    let ledger = Ledger::open(&path).unwrap();
+    let runs = ledger.reader().unwrap().runs(&thalweg_ledger::RunFilter::default(), 9).unwrap();
+    assert_eq!(runs.len(), 1);
+    assert_eq!((runs[0].program.as_str(), runs[0].verb_version.as_deref()), ("0.1.0", None));
+    drop(ledger);
+    let version = Connection::open(&path).unwrap().query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    assert_eq!(version.unwrap(), SCHEMA_VERSION);
+}
+
+#[test]
 fn other_files_are_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text");

@@ -127,6 +127,7 @@ fn contributions_follow_the_versions() {
         identity: hash(77),
         run: None,
         inputs: vec![InputRef { product: "tm".to_owned(), fields_key: key.to_owned(), content: hash(9) }],
+        verb_version: Some(format!("tool {key}")),
     };
     let (first, second) = (contribution(1, "a"), contribution(2, "b"));
     place.write(move |tx| {

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use thalweg_core::{ContentHash, RelPath};
 use thalweg_ledger::{Reader, RunRow, RunState};
 
+use super::runs::made_with;
 use super::{Context, Done, steering};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -105,6 +106,8 @@ fn object(leaf: &Leaf) -> Json {
         "hash": leaf.content,
         "step": leaf.run.as_ref().map(|run| &run.step),
         "run": leaf.run.as_ref().map(|run| run.id),
+        "program": leaf.run.as_ref().map(|run| &run.program),
+        "verb_version": leaf.run.as_ref().and_then(|run| run.verb_version.as_ref()),
         "at": leaf.run.as_ref().map(|run| run.ended),
         "role": leaf.role,
         "shown_before": leaf.again,
@@ -119,7 +122,10 @@ fn branches(leaves: &[Leaf], before: &str, lines: &mut Vec<String>) {
         let run = leaf
             .run
             .as_ref()
-            .map(|run| format!("  {} run {} {}", run.step, run.id, time(run.ended.unwrap_or(run.started))))
+            .map(|run| {
+                let at = time(run.ended.unwrap_or(run.started));
+                format!("  {} run {} {at} by {}", run.step, run.id, made_with(run))
+            })
             .unwrap_or_default();
         let role = if leaf.role.is_empty() { String::new() } else { format!(" as {}", leaf.role) };
         let again = if leaf.again { "  (see above)" } else { "" };

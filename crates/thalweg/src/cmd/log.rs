@@ -66,6 +66,10 @@ impl Log {
             let unpublished = if output.published { "" } else { " (not published)" };
             out.line(format!("  made     {}/{}{unpublished}", output.station, output.path))?;
         }
+        out.line(format!("  program  thalweg {}", run.program))?;
+        if let Some(said) = &run.verb_version {
+            out.line(format!("  version  {}", said.replace('\n', "\n           ")))?;
+        }
         if let Some(exit) = run.exit {
             out.line(format!("  exit     {exit}"))?;
         }

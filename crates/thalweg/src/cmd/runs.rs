@@ -13,7 +13,7 @@ use crate::words::time;
 /// Lists runs, newest first
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  thalweg runs\n  thalweg runs --failed --from 1d\n  thalweg runs --step dmap --limit 5\n  thalweg runs --json | jq -r 'select(.state == \"failed\") | .message'"
+    after_help = "Examples:\n  thalweg runs\n  thalweg runs --failed --from 1d\n  thalweg runs --step dmap --limit 5\n  thalweg runs --json | jq -r 'select(.state == \"failed\") | .message'\n  thalweg runs --json | jq -r '[.id, .program, .verb_version] | @tsv'"
 )]
 pub(crate) struct Runs {
     /// Only of this step
@@ -57,7 +57,7 @@ impl Runs {
             }
             return Ok(Exit::Done);
         }
-        let mut table = Table::new(&["run", "step", "started", "took", "", "key", "message"]);
+        let mut table = Table::new(&["run", "step", "started", "took", "", "key", "made with", "message"]);
         for run in &runs {
             table.row([
                 Cell::right(run.id.to_string()),
@@ -66,6 +66,7 @@ impl Runs {
                 Cell::right(took(run, context.now())),
                 Cell::state(run.state.as_str()),
                 run.key.as_str().into(),
+                made_with(run).into(),
                 run.message.as_deref().unwrap_or_default().lines().next().unwrap_or_default().into(),
             ]);
         }
@@ -76,6 +77,12 @@ impl Runs {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Returns with what a run was made: the external command's version, where it was asked, else this program's.
+pub(super) fn made_with(run: &RunRow) -> String {
+    let said = run.verb_version.as_deref().and_then(|said| said.lines().next());
+    said.map_or_else(|| format!("thalweg {}", run.program), |said| said.trim().to_owned())
 }
 
 /// Returns how long a run took, or takes so far.

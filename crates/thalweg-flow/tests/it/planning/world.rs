@@ -465,6 +465,7 @@ impl World {
                 inputs: task.used(),
                 outputs,
                 ended: now,
+                verb_version: task.verb_version.clone(),
             },
         );
         if matches!(step.does, Verb::Move) {
@@ -666,6 +667,7 @@ impl World {
             key: task.key.text(),
             identity: task.identity,
             inputs: task.used(),
+            verb_version: task.verb_version.clone(),
         };
         let mut parts = vec![own];
         let (product, fields) = self.classify(station, path).unwrap();

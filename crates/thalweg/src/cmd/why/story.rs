@@ -17,7 +17,7 @@ use thalweg_ledger::{
 use crate::cmd::Context;
 use crate::cmd::find::object;
 use crate::cmd::plan::word;
-use crate::cmd::runs::took;
+use crate::cmd::runs::{made_with, took};
 use crate::cmd::steering::hold_text;
 use crate::failure::Failure;
 use crate::out::{Cell, Table};
@@ -364,6 +364,7 @@ impl Story {
                 time(run.started).into(),
                 Cell::right(took(run, self.now)),
                 format!("run {}, attempt {}", run.id, run.attempt).into(),
+                made_with(run).into(),
                 what.into(),
             ]);
         }
