@@ -9,7 +9,7 @@
 mod atomic;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-
+mod disk;
 mod error;
 mod hash;
 mod local;
@@ -21,8 +21,8 @@ mod writers;
 pub use atomic::write_atomically;
 pub use error::StoreError;
 pub use hash::{FolderHasher, Hashed, Hasher, hash, hash_stream};
-pub use local::{LocalStore, RootId};
-pub use memory::{Fault, MemoryStore};
+pub use local::{DiskStore, LocalStore, RootId};
+pub use memory::{CallInfo, Fault, MemoryStore, Moment};
 pub use meta::{Entry, Kind, Meta, Space};
 pub use store::{OldContent, Publish, ReadStable, STAGING, Store, TRASH, WriteStaged, is_own_folder};
 pub use writers::OpenWriters;

@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range};
 
 use thalweg_core::RelPath;
 
-use crate::{Entry, Hashed, Meta, Space, StoreError};
+use crate::{Entry, Hashed, Meta, OpenWriters, Space, StoreError};
 
 /// Name of the folder in which files are made before they are published; no walk enters it.
 pub const STAGING: &str = ".thalweg-staging";
@@ -219,7 +219,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Removes a file if it is still the version that `expected` describes.
     ///
     /// The file is first moved aside under a private name and compared there, so that a file that takes its place in
-    /// between is never lost; if it is another version it is put back.
+    /// between is never lost; if it is another version it is put back. The removal is not flushed: after a power cut
+    /// the file may be there again. Content that is to be kept in the trash is then here or there, never lost.
     ///
     /// # Errors
     ///
@@ -298,7 +299,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Returns the process that has the file open for writing, as far as that can be known.
     ///
-    /// For many files take [`crate::OpenWriters::snapshot`] once.
+    /// For many files ask [`Store::open_writers`] once.
     ///
     /// # Errors
     ///
@@ -306,5 +307,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn writer(&self, path: &RelPath) -> Result<Option<u32>, StoreError> {
         let _ = path;
         Ok(None)
+    }
+
+    /// Returns who has which files open for writing at this moment, as far as that can be known; nobody by default.
+    fn open_writers(&self) -> OpenWriters {
+        OpenWriters::default()
     }
 }

@@ -1,16 +1,11 @@
 //! Opening folders below a root without ever leaving it.
 
-use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use thalweg_core::RelPath;
 
-use crate::StoreError;
-
-/// Set once the kernel turns out not to know `openat2`.
-static WITHOUT_OPENAT2: AtomicBool = AtomicBool::new(false);
+use crate::disk::Disk;
+use crate::{Kind, StoreError};
 
 const FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
@@ -35,33 +30,26 @@ pub(super) fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
 /// Opens a folder below `root` for use as a base of other calls.
 ///
 /// A symbolic link on the way gives `LOOP`.
-pub(super) fn open_folder(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
-    if WITHOUT_OPENAT2.load(Ordering::Relaxed) {
-        return open_by_parts(root, path);
-    }
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+pub(super) fn open_folder<D: Disk>(disk: &D, root: &D::Handle, path: &[u8]) -> Result<D::Handle, Errno> {
     for _ in 0..8 {
-        match rustix::fs::openat2(root, path, FLAGS, Mode::empty(), resolve) {
+        match disk.open_below(root, path) {
             // The kernel could not tell whether a rename took the path outside: ask again.
             Err(Errno::AGAIN) => {}
-            Err(Errno::NOSYS) => {
-                WITHOUT_OPENAT2.store(true, Ordering::Relaxed);
-                break;
-            }
-            // Some sandboxes refuse the call itself; a path longer than the kernel takes goes part by part.
-            Err(Errno::PERM | Errno::NAMETOOLONG | Errno::XDEV | Errno::NOTDIR) => break,
+            // Some kernels do not know the call and some sandboxes refuse it; a path longer than the kernel takes goes
+            // part by part.
+            Err(Errno::NOSYS | Errno::PERM | Errno::NAMETOOLONG | Errno::XDEV | Errno::NOTDIR) => break,
             other => return other,
         }
     }
-    open_by_parts(root, path)
+    open_by_parts(disk, root, path)
 }
 
 /// As [`open_folder`], one part at a time, with any kernel and any length of path.
-pub(super) fn open_by_parts(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
-    let mut folder = root.try_clone().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+fn open_by_parts<D: Disk>(disk: &D, root: &D::Handle, path: &[u8]) -> Result<D::Handle, Errno> {
+    let mut folder = disk.duplicate(root)?;
     for part in path.split(|&b| b == b'/') {
-        folder = match rustix::fs::openat(&folder, part, FLAGS, Mode::empty()) {
-            Err(Errno::NOTDIR) => return Err(link_or(&folder, part, Errno::NOTDIR)),
+        folder = match disk.open(&folder, part, FLAGS, Mode::empty()) {
+            Err(Errno::NOTDIR) => return Err(link_or(disk, &folder, part, Errno::NOTDIR)),
             other => other?,
         };
     }
@@ -69,32 +57,32 @@ pub(super) fn open_by_parts(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errn
 }
 
 /// Returns `LOOP` if the name is a link, else what it was.
-fn link_or(folder: &OwnedFd, part: &[u8], errno: Errno) -> Errno {
-    match rustix::fs::statat(folder, part, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => Errno::LOOP,
+fn link_or<D: Disk>(disk: &D, folder: &D::Handle, part: &[u8], errno: Errno) -> Errno {
+    match disk.stat_name(folder, part) {
+        Ok(facts) if facts.meta.kind == Kind::Link => Errno::LOOP,
         _ => errno,
     }
 }
 
 /// Opens a folder below `root`, making each part that is missing; `durable` flushes the folder that got a new name.
-pub(super) fn make_folders(root: OwnedFd, path: &[u8], durable: bool) -> Result<OwnedFd, Errno> {
+pub(super) fn make_folders<D: Disk>(disk: &D, root: D::Handle, path: &[u8], durable: bool) -> Result<D::Handle, Errno> {
     let mut folder = root;
     for part in path.split(|&b| b == b'/') {
-        let next = match rustix::fs::openat(&folder, part, FLAGS, Mode::empty()) {
+        let next = match disk.open(&folder, part, FLAGS, Mode::empty()) {
             Err(Errno::NOENT) => {
-                match rustix::fs::mkdirat(&folder, part, super::FOLDER_MODE) {
+                match disk.make_folder(&folder, part, super::FOLDER_MODE) {
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(errno) => return Err(errno),
                 }
                 if durable {
-                    super::sync_folder(&folder)?;
+                    super::sync_folder(disk, &folder)?;
                 }
-                rustix::fs::openat(&folder, part, FLAGS, Mode::empty())
+                disk.open(&folder, part, FLAGS, Mode::empty())
             }
             other => other,
         };
         folder = match next {
-            Err(Errno::NOTDIR) => return Err(link_or(&folder, part, Errno::EXIST)),
+            Err(Errno::NOTDIR) => return Err(link_or(disk, &folder, part, Errno::EXIST)),
             other => other?,
         };
     }

@@ -7,25 +7,22 @@ mod confine;
 mod publish;
 mod read;
 mod remove;
+mod small;
 mod staging;
 mod walk;
 
-pub(crate) use confine::checked;
-pub(crate) use staging::{is_plain_name, is_staged};
+pub(crate) use small::replace as replace_small;
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Write as _;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use rustix::fs::{Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 use thalweg_core::RelPath;
 
-use crate::atomic::temporary_name;
+use crate::disk::{Disk, OsDisk};
 use crate::{
     Entry, Hashed, Kind, Meta, OldContent, OpenWriters, Publish, ReadStable, Space, Store, StoreError, WriteStaged,
 };
@@ -43,19 +40,23 @@ pub struct RootId {
 }
 
 /// A store below a folder of this machine, of any mounted file system.
+pub type LocalStore = DiskStore<OsDisk>;
+
+/// A store below a folder of a disk; see [`LocalStore`] and [`crate::MemoryStore`].
 #[derive(Debug, Clone)]
-pub struct LocalStore {
+pub struct DiskStore<D: Disk> {
+    pub(crate) disk: D,
     root: PathBuf,
     id: RootId,
 }
 
 /// An open folder and a name in it.
-struct Place {
-    folder: OwnedFd,
+struct Place<D: Disk> {
+    folder: D::Handle,
     name: Vec<u8>,
 }
 
-impl LocalStore {
+impl DiskStore<OsDisk> {
     /// Opens the store at `root` and remembers which file system lies there now.
     ///
     /// # Errors
@@ -63,16 +64,16 @@ impl LocalStore {
     /// [`StoreError::Unavailable`] if `root` is no folder.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let root = root.into();
-        let id = match open_root(&root).and_then(|fd| rustix::fs::fstat(&fd)) {
-            Ok(stat) => RootId { dev: stat.st_dev, ino: stat.st_ino },
+        let id = match OsDisk.open_root(&root).and_then(|fd| OsDisk.stat(&fd)) {
+            Ok(facts) => RootId { dev: facts.meta.dev, ino: facts.meta.ino },
             Err(errno) => return Err(unavailable(&root, errno)),
         };
-        Ok(Self { root, id })
+        Ok(Self::open_on(OsDisk, root, id))
     }
 
     /// Makes the store at `root` that was known as `id`, whether it is there now or not.
     pub fn open_as(root: impl Into<PathBuf>, id: RootId) -> Self {
-        Self { root: root.into(), id }
+        Self::open_on(OsDisk, root.into(), id)
     }
 
     /// Returns the root folder as it was given.
@@ -89,30 +90,38 @@ impl LocalStore {
     pub fn absolute(&self, path: &RelPath) -> PathBuf {
         self.root.join(OsStr::from_bytes(&path.to_bytes()))
     }
+}
+
+impl<D: Disk> DiskStore<D> {
+    /// Makes the store at `root` of a disk.
+    pub(crate) fn open_on(disk: D, root: PathBuf, id: RootId) -> Self {
+        Self { disk, root, id }
+    }
 
     /// Opens the root and makes sure that it is the file system that it was.
-    fn enter(&self) -> Result<OwnedFd, StoreError> {
-        let fd = open_root(&self.root).map_err(|errno| unavailable(&self.root, errno))?;
-        let stat = rustix::fs::fstat(&fd).map_err(|errno| unavailable(&self.root, errno))?;
-        if stat.st_dev != self.id.dev {
-            let what = format!("another file system lies there (device {}, was {})", stat.st_dev, self.id.dev);
+    fn enter(&self) -> Result<D::Handle, StoreError> {
+        let fd = self.disk.open_root(&self.root).map_err(|errno| unavailable(&self.root, errno))?;
+        let dev = self.disk.stat(&fd).map_err(|errno| unavailable(&self.root, errno))?.meta.dev;
+        if dev != self.id.dev {
+            let what = format!("another file system lies there (device {dev}, was {})", self.id.dev);
             return Err(StoreError::Unavailable { root: self.root.clone(), what });
         }
         Ok(fd)
     }
 
     /// Opens the folder that holds `path`.
-    fn place(&self, action: &'static str, path: &RelPath) -> Result<Place, StoreError> {
+    fn place(&self, action: &'static str, path: &RelPath) -> Result<Place<D>, StoreError> {
         let bytes = confine::checked(action, path)?;
         let root = self.enter()?;
         let (parent, name) = confine::split(&bytes);
         let fail = |errno| StoreError::from_errno(action, path, errno);
-        let folder = if parent.is_empty() { root } else { confine::open_folder(&root, parent).map_err(fail)? };
+        let folder =
+            if parent.is_empty() { root } else { confine::open_folder(&self.disk, &root, parent).map_err(fail)? };
         Ok(Place { folder, name: name.to_vec() })
     }
 
     /// Opens the folder that holds `path`, making it and those above it.
-    fn place_made(&self, action: &'static str, path: &RelPath, durable: bool) -> Result<Place, StoreError> {
+    fn place_made(&self, action: &'static str, path: &RelPath, durable: bool) -> Result<Place<D>, StoreError> {
         let bytes = confine::checked(action, path)?;
         let root = self.enter()?;
         let (parent, name) = confine::split(&bytes);
@@ -120,8 +129,8 @@ impl LocalStore {
         let folder = if parent.is_empty() {
             root
         } else {
-            match confine::open_folder(&root, parent) {
-                Err(Errno::NOENT) => confine::make_folders(root, parent, durable).map_err(fail)?,
+            match confine::open_folder(&self.disk, &root, parent) {
+                Err(Errno::NOENT) => confine::make_folders(&self.disk, root, parent, durable).map_err(fail)?,
                 other => other.map_err(fail)?,
             }
         };
@@ -129,15 +138,16 @@ impl LocalStore {
     }
 }
 
-impl Place {
+impl<D: Disk> Place<D> {
     /// Returns the facts of the name, never following a link.
-    fn stat(&self) -> Result<Meta, Errno> {
-        rustix::fs::statat(&self.folder, &self.name[..], AtFlags::SYMLINK_NOFOLLOW).map(|stat| meta_of(&stat))
+    fn stat(&self, disk: &D) -> Result<Meta, Errno> {
+        disk.stat_name(&self.folder, &self.name[..]).map(|facts| facts.meta)
     }
-}
 
-fn open_root(root: &Path) -> Result<OwnedFd, Errno> {
-    rustix::fs::openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    /// Returns both as a call takes them.
+    fn named(&self) -> (&D::Handle, &[u8]) {
+        (&self.folder, &self.name)
+    }
 }
 
 fn unavailable(root: &Path, errno: Errno) -> StoreError {
@@ -147,32 +157,6 @@ fn unavailable(root: &Path, errno: Errno) -> StoreError {
         other => std::io::Error::from(other).to_string(),
     };
     StoreError::Unavailable { root: root.to_owned(), what }
-}
-
-/// Joins seconds and nanoseconds; times beyond the year 2262 are taken as the last that fits.
-fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
-    seconds.checked_mul(1_000_000_000).and_then(|ns| ns.checked_add(nanoseconds)).unwrap_or(if seconds < 0 {
-        i64::MIN
-    } else {
-        i64::MAX
-    })
-}
-
-fn meta_of(stat: &Stat) -> Meta {
-    Meta {
-        kind: match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Folder,
-            FileType::Symlink => Kind::Link,
-            _ => Kind::Other,
-        },
-        size: u64::try_from(stat.st_size).unwrap_or_default(),
-        mtime_ns: nanoseconds(stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or_default()),
-        ctime_ns: nanoseconds(stat.st_ctime, i64::try_from(stat.st_ctime_nsec).unwrap_or_default()),
-        ino: stat.st_ino,
-        dev: stat.st_dev,
-        mode: stat.st_mode & 0o7777,
-    }
 }
 
 /// Returns time stamps that set the modification time and leave the other.
@@ -187,27 +171,27 @@ fn mtime_only(mtime_ns: i64) -> Timestamps {
 }
 
 /// Flushes a folder; a file system that knows no such thing needs none.
-fn sync_folder(folder: impl AsFd) -> Result<(), Errno> {
+fn sync_folder<D: Disk>(disk: &D, folder: &D::Handle) -> Result<(), Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(folder, c".", flags, Mode::empty())?;
-    match rustix::fs::fsync(&fd) {
+    let fd = disk.open(folder, b".", flags, Mode::empty())?;
+    match disk.sync(&fd) {
         Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
         other => other,
     }
 }
 
-impl Store for LocalStore {
+impl<D: Disk> Store for DiskStore<D> {
     fn stat(&self, path: &RelPath) -> Result<Option<Meta>, StoreError> {
         if path.as_str().is_empty() {
             let root = self.enter()?;
-            let stat = rustix::fs::fstat(&root).map_err(|errno| StoreError::from_errno("look at", path, errno))?;
-            return Ok(Some(meta_of(&stat)));
+            let facts = self.disk.stat(&root).map_err(|errno| StoreError::from_errno("look at", path, errno))?;
+            return Ok(Some(facts.meta));
         }
         let place = match self.place("look at", path) {
             Err(StoreError::NotFound { .. }) => return Ok(None),
             other => other?,
         };
-        match place.stat() {
+        match place.stat(&self.disk) {
             Ok(meta) => Ok(Some(meta)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(StoreError::from_errno("look at", path, errno)),
@@ -274,45 +258,26 @@ impl Store for LocalStore {
     fn write_atomically(&self, path: &RelPath, bytes: &[u8]) -> Result<(), StoreError> {
         const ACTION: &str = "write";
         let place = self.place_made(ACTION, path, true)?;
-        let fail = |errno| StoreError::from_errno(ACTION, path, errno);
-        let name = temporary_name();
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&place.folder, &name[..], flags, Mode::from_raw_mode(0o666)).map_err(fail)?;
-        let mut file = File::from(fd);
-        let result = file
-            .write_all(bytes)
-            .and_then(|()| file.sync_all())
-            .map_err(|error| StoreError::from_io(ACTION, path, error))
-            .and_then(|()| {
-                rustix::fs::renameat(&place.folder, &name[..], &place.folder, &place.name[..]).map_err(fail)
-            });
-        if result.is_err() {
-            // Nothing better can be done if this fails too: the name is temporary and ignored by every scan.
-            let _ = rustix::fs::unlinkat(&place.folder, &name[..], AtFlags::empty());
-        }
-        result?;
-        sync_folder(&place.folder).map_err(fail)
+        small::replace(&self.disk, &place.folder, &place.name, bytes)
+            .map_err(|errno| StoreError::from_errno(ACTION, path, errno))
     }
 
     fn free_space(&self) -> Result<Space, StoreError> {
         let root = self.enter()?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let stat = rustix::fs::openat(&root, c".", flags, Mode::empty())
-            .and_then(|fd| rustix::fs::fstatvfs(&fd))
-            .map_err(|errno| StoreError::from_errno("ask the free space of", &RelPath::default(), errno))?;
-        Ok(Space {
-            free: stat.f_bavail.saturating_mul(stat.f_frsize),
-            total: stat.f_blocks.saturating_mul(stat.f_frsize),
-        })
+        self.disk
+            .open(&root, b".", flags, Mode::empty())
+            .and_then(|fd| self.disk.space(&fd))
+            .map_err(|errno| StoreError::from_errno("ask the free space of", &RelPath::default(), errno))
     }
 
     fn make_folder(&self, path: &RelPath) -> Result<(), StoreError> {
         const ACTION: &str = "make folder";
         let place = self.place_made(ACTION, path, true)?;
         let fail = |errno| StoreError::from_errno(ACTION, path, errno);
-        match rustix::fs::mkdirat(&place.folder, &place.name[..], FOLDER_MODE) {
-            Ok(()) => sync_folder(&place.folder).map_err(fail),
-            Err(Errno::EXIST) if place.stat().is_ok_and(|meta| meta.kind == Kind::Folder) => Ok(()),
+        match self.disk.make_folder(&place.folder, &place.name, FOLDER_MODE) {
+            Ok(()) => sync_folder(&self.disk, &place.folder).map_err(fail),
+            Err(Errno::EXIST) if place.stat(&self.disk).is_ok_and(|meta| meta.kind == Kind::Folder) => Ok(()),
             Err(errno) => Err(fail(errno)),
         }
     }
@@ -324,7 +289,7 @@ impl Store for LocalStore {
                 Err(StoreError::NotFound { .. }) => {}
                 other => {
                     let place = other?;
-                    match rustix::fs::unlinkat(&place.folder, &place.name[..], AtFlags::REMOVEDIR) {
+                    match self.disk.remove_folder(&place.folder, &place.name) {
                         Ok(()) | Err(Errno::NOENT) => {}
                         Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY | Errno::NOTDIR) => return Ok(()),
                         Err(errno) => return Err(StoreError::from_errno("remove folder", &path, errno)),
@@ -344,7 +309,8 @@ impl Store for LocalStore {
         const ACTION: &str = "set the time of";
         let place = self.place(ACTION, path)?;
         let times = mtime_only(mtime_ns);
-        rustix::fs::utimensat(&place.folder, &place.name[..], &times, AtFlags::SYMLINK_NOFOLLOW)
+        self.disk
+            .set_times_name(&place.folder, &place.name, &times)
             .map_err(|errno| StoreError::from_errno(ACTION, path, errno))
     }
 
@@ -353,11 +319,11 @@ impl Store for LocalStore {
         let place = self.place(ACTION, path)?;
         let fail = |errno| StoreError::from_errno(ACTION, path, errno);
         // Following a link here would change something outside.
-        if place.stat().map_err(fail)?.kind == Kind::Link {
+        if place.stat(&self.disk).map_err(fail)?.kind == Kind::Link {
             return Err(fail(Errno::LOOP));
         }
         let mode = Mode::from_raw_mode(mode & 0o7777);
-        rustix::fs::chmodat(&place.folder, &place.name[..], mode, AtFlags::empty()).map_err(fail)
+        self.disk.set_mode_name(&place.folder, &place.name, mode).map_err(fail)
     }
 
     fn touch(&self, path: &RelPath) -> Result<(), StoreError> {
@@ -365,23 +331,23 @@ impl Store for LocalStore {
         let place = self.place_made(ACTION, path, true)?;
         let fail = |errno| StoreError::from_errno(ACTION, path, errno);
         let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&place.folder, &place.name[..], flags, Mode::from_raw_mode(0o666)).map_err(fail)?;
+        let fd = self.disk.open(&place.folder, &place.name, flags, Mode::from_raw_mode(0o666)).map_err(fail)?;
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         let times = Timestamps { last_access: now, last_modification: now };
-        rustix::fs::futimens(&fd, &times).map_err(fail)?;
-        sync_folder(&place.folder).map_err(fail)
+        self.disk.set_times(&fd, &times).map_err(fail)?;
+        sync_folder(&self.disk, &place.folder).map_err(fail)
     }
 
     fn link(&self, existing: &RelPath, new: &RelPath) -> Result<(), StoreError> {
         const ACTION: &str = "link";
         let from = self.place(ACTION, existing)?;
-        let meta = from.stat().map_err(|errno| StoreError::from_errno(ACTION, existing, errno))?;
+        let meta = from.stat(&self.disk).map_err(|errno| StoreError::from_errno(ACTION, existing, errno))?;
         let unsupported = |what| StoreError::NotSupported { action: ACTION, path: existing.clone(), what };
         if meta.kind != Kind::File {
             return Err(unsupported("only regular files can have a second name"));
         }
         let to = self.place_made(ACTION, new, true)?;
-        match rustix::fs::linkat(&from.folder, &from.name[..], &to.folder, &to.name[..], AtFlags::empty()) {
+        match self.disk.link(from.named(), to.named()) {
             Ok(()) => {}
             Err(Errno::PERM | Errno::NOTSUP | Errno::MLINK) => {
                 return Err(unsupported("the file system gives this file no second name"));
@@ -389,10 +355,14 @@ impl Store for LocalStore {
             Err(Errno::XDEV) => return Err(unsupported("the two names lie on different file systems")),
             Err(errno) => return Err(StoreError::from_errno(ACTION, new, errno)),
         }
-        sync_folder(&to.folder).map_err(|errno| StoreError::from_errno(ACTION, new, errno))
+        sync_folder(&self.disk, &to.folder).map_err(|errno| StoreError::from_errno(ACTION, new, errno))
     }
 
     fn writer(&self, path: &RelPath) -> Result<Option<u32>, StoreError> {
-        Ok(self.stat(path)?.and_then(|meta| OpenWriters::snapshot().writer_of(&meta)))
+        Ok(self.stat(path)?.and_then(|meta| self.open_writers().writer_of(&meta)))
+    }
+
+    fn open_writers(&self) -> OpenWriters {
+        self.disk.open_writers()
     }
 }

@@ -1,14 +1,11 @@
 //! The folders and files in which contents are made before they are published.
 
-use std::fs::File;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt as _;
-
-use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, StatxFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use thalweg_core::RelPath;
 
-use super::{LocalStore, confine, meta_of, mtime_only, remove};
+use super::{DiskStore, confine, mtime_only, remove};
+use crate::disk::{Disk, write_all_at};
 use crate::{Kind, Meta, STAGING, StoreError, WriteStaged};
 
 /// Files smaller than this are written without reserving their space before.
@@ -28,25 +25,17 @@ pub(crate) fn is_staged(path: &RelPath, depth: usize) -> bool {
     parts.by_ref().any(|part| part == STAGING) && parts.count() > depth
 }
 
-/// The mount and device of an open folder: what a rename may not leave.
-fn mount_of(fd: &OwnedFd) -> Result<(u32, u32, u64), Errno> {
-    let flags = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
-    match rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, flags) {
-        Ok(stat) => Ok((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_mnt_id)),
-        Err(Errno::NOSYS) => {
-            let stat = rustix::fs::fstat(fd)?;
-            Ok((rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev), 0))
-        }
-        Err(errno) => Err(errno),
-    }
-}
-
 /// Returns the topmost folder below the root, or the root, from which a rename can reach `target`.
-pub(super) fn base_for(store: &LocalStore, action: &'static str, target: &RelPath) -> Result<RelPath, StoreError> {
+pub(super) fn base_for<D: Disk>(
+    store: &DiskStore<D>,
+    action: &'static str,
+    target: &RelPath,
+) -> Result<RelPath, StoreError> {
+    let disk = &store.disk;
     let bytes = confine::checked(action, target)?;
     let fail = |errno| StoreError::from_errno(action, target, errno);
     let mut folder = store.enter()?;
-    let mut mount = mount_of(&folder).map_err(fail)?;
+    let mut mount = disk.mount(&folder).map_err(fail)?;
     let mut base = 0;
     let (parent, _) = confine::split(&bytes);
     let mut end = 0;
@@ -55,11 +44,11 @@ pub(super) fn base_for(store: &LocalStore, action: &'static str, target: &RelPat
     }
     for part in parent.split(|&b| b == b'/') {
         end += part.len() + usize::from(end > 0);
-        folder = match confine::open_folder(&folder, part) {
+        folder = match confine::open_folder(disk, &folder, part) {
             Err(Errno::NOENT) => break,
             other => other.map_err(fail)?,
         };
-        let here = mount_of(&folder).map_err(fail)?;
+        let here = disk.mount(&folder).map_err(fail)?;
         if here != mount {
             mount = here;
             base = end;
@@ -69,21 +58,21 @@ pub(super) fn base_for(store: &LocalStore, action: &'static str, target: &RelPat
 }
 
 /// See [`crate::Store::staging`].
-pub(super) fn folder(store: &LocalStore, task_id: &str, target: &RelPath) -> Result<RelPath, StoreError> {
+pub(super) fn folder<D: Disk>(store: &DiskStore<D>, task_id: &str, target: &RelPath) -> Result<RelPath, StoreError> {
     const ACTION: &str = "make the staging folder for";
     if !is_plain_name(task_id) {
         return Err(StoreError::BadName { action: ACTION, path: RelPath::from_bytes(task_id.as_bytes()) });
     }
     let path = base_for(store, ACTION, target)?.join(STAGING).join(task_id);
     let place = store.place_made(ACTION, &path, false)?;
-    match rustix::fs::mkdirat(&place.folder, &place.name[..], Mode::from_raw_mode(0o700)) {
+    match store.disk.make_folder(&place.folder, &place.name, Mode::from_raw_mode(0o700)) {
         Ok(()) | Err(Errno::EXIST) => Ok(path),
         Err(errno) => Err(StoreError::from_errno(ACTION, &path, errno)),
     }
 }
 
 /// See [`crate::Store::discard_staging`].
-pub(super) fn discard(store: &LocalStore, staging: &RelPath) -> Result<(), StoreError> {
+pub(super) fn discard<D: Disk>(store: &DiskStore<D>, staging: &RelPath) -> Result<(), StoreError> {
     const ACTION: &str = "discard";
     if !is_staged(staging, 0) {
         return Err(StoreError::Confined { action: ACTION, path: staging.clone() });
@@ -93,24 +82,25 @@ pub(super) fn discard(store: &LocalStore, staging: &RelPath) -> Result<(), Store
         other => other?,
     };
     // Nearly always it is empty by now.
-    match rustix::fs::unlinkat(&place.folder, &place.name[..], AtFlags::REMOVEDIR) {
+    match store.disk.remove_folder(&place.folder, &place.name) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(_) => remove::tree(&place.folder, &place.name, &mut 0)
+        Err(_) => remove::tree(&store.disk, &place.folder, &place.name, &mut 0)
             .map_err(|errno| StoreError::from_errno(ACTION, staging, errno)),
     }
 }
 
 /// A file that is being written.
-struct LocalWrite {
-    file: File,
+struct LocalWrite<D: Disk> {
+    disk: D,
+    file: D::Handle,
     path: RelPath,
     at: u64,
     ends_in_hole: bool,
 }
 
 /// See [`crate::Store::write_staged`].
-pub(super) fn write(
-    store: &LocalStore,
+pub(super) fn write<D: Disk>(
+    store: &DiskStore<D>,
     path: &RelPath,
     from: u64,
     reserve: u64,
@@ -120,53 +110,54 @@ pub(super) fn write(
         return Err(StoreError::Confined { action: ACTION, path: path.clone() });
     }
     let fail = |errno| StoreError::from_errno(ACTION, path, errno);
+    let disk = &store.disk;
     let place = store.place_made(ACTION, path, false)?;
     let mut flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     if from == 0 {
         flags |= OFlags::CREATE | OFlags::TRUNC;
     }
-    let fd = rustix::fs::openat(&place.folder, &place.name[..], flags, Mode::from_raw_mode(0o666)).map_err(fail)?;
+    let file = disk.open(&place.folder, &place.name, flags, Mode::from_raw_mode(0o666)).map_err(fail)?;
     if from > 0 {
-        let meta = meta_of(&rustix::fs::fstat(&fd).map_err(fail)?);
+        let meta = disk.stat(&file).map_err(fail)?.meta;
         if meta.kind != Kind::File || meta.size < from {
             let what = format!("{} bytes are there, {from} were to be kept", meta.size);
             return Err(StoreError::NotAsExpected { action: ACTION, path: path.clone(), what });
         }
-        rustix::fs::ftruncate(&fd, from).map_err(fail)?;
+        disk.set_size(&file, from).map_err(fail)?;
     }
     if reserve >= RESERVE_FROM {
         // Every other error means that this file system cannot reserve.
-        let reserved = rustix::fs::fallocate(&fd, FallocateFlags::KEEP_SIZE, 0, reserve);
+        let reserved = disk.reserve(&file, reserve);
         if let Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) = reserved {
             // Give back what the attempt took.
-            let _ = rustix::fs::ftruncate(&fd, from);
+            let _ = disk.set_size(&file, from);
             return Err(fail(errno));
         }
     }
-    Ok(Box::new(LocalWrite { file: File::from(fd), path: path.clone(), at: from, ends_in_hole: false }))
+    Ok(Box::new(LocalWrite { disk: disk.clone(), file, path: path.clone(), at: from, ends_in_hole: false }))
 }
 
-impl LocalWrite {
-    fn fail(&self, error: std::io::Error) -> StoreError {
-        StoreError::from_io("write", &self.path, error)
+impl<D: Disk> LocalWrite<D> {
+    fn fail(&self, errno: Errno) -> StoreError {
+        StoreError::from_errno("write", &self.path, errno)
     }
 
     /// Gives a file that ends in a hole its length.
     fn settle_length(&mut self) -> Result<(), StoreError> {
         if self.ends_in_hole {
-            self.file.set_len(self.at).map_err(|error| self.fail(error))?;
+            self.disk.set_size(&self.file, self.at).map_err(|errno| self.fail(errno))?;
             self.ends_in_hole = false;
         }
         Ok(())
     }
 }
 
-impl WriteStaged for LocalWrite {
+impl<D: Disk> WriteStaged for LocalWrite<D> {
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.file.write_all_at(bytes, self.at).map_err(|error| self.fail(error))?;
+        write_all_at(&self.disk, &self.file, bytes, self.at).map_err(|errno| self.fail(errno))?;
         self.at += bytes.len() as u64;
         self.ends_in_hole = false;
         Ok(())
@@ -180,18 +171,18 @@ impl WriteStaged for LocalWrite {
 
     fn flush_to_medium(&mut self) -> Result<(), StoreError> {
         self.settle_length()?;
-        self.file.sync_data().map_err(|error| self.fail(error))
+        self.disk.sync_data(&self.file).map_err(|errno| self.fail(errno))
     }
 
     fn finish(mut self: Box<Self>, mtime_ns: Option<i64>, mode: Option<u32>) -> Result<Meta, StoreError> {
         self.settle_length()?;
         let fail = |errno| StoreError::from_errno("write", &self.path, errno);
         if let Some(mode) = mode {
-            rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode & 0o7777)).map_err(fail)?;
+            self.disk.set_mode(&self.file, Mode::from_raw_mode(mode & 0o7777)).map_err(fail)?;
         }
         if let Some(mtime_ns) = mtime_ns {
-            rustix::fs::futimens(&self.file, &mtime_only(mtime_ns)).map_err(fail)?;
+            self.disk.set_times(&self.file, &mtime_only(mtime_ns)).map_err(fail)?;
         }
-        Ok(meta_of(&rustix::fs::fstat(&self.file).map_err(fail)?))
+        Ok(self.disk.stat(&self.file).map_err(fail)?.meta)
     }
 }

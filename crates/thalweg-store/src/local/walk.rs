@@ -2,18 +2,19 @@
 
 use std::ops::ControlFlow;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use thalweg_core::RelPath;
 
-use super::{LocalStore, confine, meta_of};
+use super::{DiskStore, confine};
+use crate::disk::{Disk, Entries, Listed};
 use crate::{Entry, Kind, StoreError, is_own_folder};
 
 const ACTION: &str = "list";
 
 /// See [`crate::Store::walk`]. Only the names of folders still to be entered are kept.
-pub(super) fn walk(
-    store: &LocalStore,
+pub(super) fn walk<D: Disk>(
+    store: &DiskStore<D>,
     below: &RelPath,
     filter: &mut dyn FnMut(&RelPath) -> bool,
     visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
@@ -38,44 +39,45 @@ pub(super) fn walk(
 }
 
 /// Visits what lies in one folder and remembers the folders to enter.
-fn list(
-    store: &LocalStore,
+fn list<D: Disk>(
+    store: &DiskStore<D>,
     folder: &RelPath,
     filter: &mut dyn FnMut(&RelPath) -> bool,
     visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
     pending: &mut Vec<RelPath>,
 ) -> Result<ControlFlow<()>, StoreError> {
     let fail = |errno| StoreError::from_errno(ACTION, folder, errno);
+    let disk = &store.disk;
     let root = store.enter()?;
     let base = if folder.as_str().is_empty() {
         root
     } else {
         let bytes = confine::checked(ACTION, folder)?;
-        confine::open_folder(&root, &bytes).map_err(fail)?
+        confine::open_folder(disk, &root, &bytes).map_err(fail)?
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(&base, c".", flags, Mode::empty()).map_err(fail)?;
-    let before = rustix::fs::fstat(&fd).map_err(fail)?;
-    let mut entries = Dir::new(fd).map_err(fail)?;
-    while let Some(entry) = entries.read() {
+    let fd = disk.open(&base, b".", flags, Mode::empty()).map_err(fail)?;
+    let before = disk.stat(&fd).map_err(fail)?;
+    let mut entries = disk.entries_from(fd).map_err(fail)?;
+    while let Some(entry) = entries.next_entry() {
         let entry = match entry {
             // The folder was removed while it was listed.
             Err(Errno::NOENT) => return Ok(ControlFlow::Continue(())),
             other => other.map_err(fail)?,
         };
-        let name = entry.file_name();
+        let name = entry.name();
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
         }
         let path = folder.join(RelPath::from_bytes(name.to_bytes()).as_str());
-        let found = match rustix::fs::statat(&base, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let found = match disk.stat_name(&base, name) {
             Err(Errno::NOENT) => continue,
             Err(errno) => {
                 let error = StoreError::from_errno("look at", &path, errno);
                 Entry::Unreadable { path, error }
             }
-            Ok(stat) => {
-                let meta = meta_of(&stat);
+            Ok(facts) => {
+                let meta = facts.meta;
                 if meta.kind == Kind::Folder {
                     if is_own_folder(path.file_name()) {
                         continue;
@@ -91,8 +93,8 @@ fn list(
             return Ok(ControlFlow::Break(()));
         }
     }
-    let after = rustix::fs::fstat(&base).map_err(fail)?;
-    if (after.st_mtime, after.st_mtime_nsec) == (before.st_mtime, before.st_mtime_nsec) {
+    let after = disk.stat(&base).map_err(fail)?;
+    if after.meta.mtime_ns == before.meta.mtime_ns {
         return Ok(ControlFlow::Continue(()));
     }
     Ok(visit(Entry::Unsettled { path: folder.clone() }))

@@ -3,3 +3,4 @@
 
 mod local;
 mod memory;
+mod power;
