@@ -43,6 +43,9 @@ pub struct Outcome {
     pub made: Vec<String>,
     /// What was asked for and cannot be made, with the reason.
     pub missing: Vec<String>,
+    /// What was asked for and waits for a later file of its series, with the reason: nothing is missing of it.
+    #[serde(default)]
+    pub held: Vec<String>,
 }
 
 /// Work that somebody asks for.
@@ -233,6 +236,7 @@ pub fn carry_out(setup: &Setup, request: Request, report: &mut dyn FnMut(&Event)
                 outcome.done = outcome.done.max(own.done);
                 outcome.failed = outcome.failed.max(own.failed);
                 outcome.missing = own.missing;
+                outcome.held = own.held;
             }
             Answer::Refused(what) => return Err(EngineError::Unknown { what }),
             Answer::Event(_) => {}

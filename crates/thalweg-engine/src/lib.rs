@@ -3,6 +3,7 @@
 //! [`Engine`] owns the truth and carries a flow out; [`child`] runs one verb, [`watch`] learns about files. It knows no
 //! format, no terminal and no page.
 
+pub mod adopted;
 pub mod child;
 mod classify;
 mod control;
@@ -11,6 +12,7 @@ mod engine;
 mod error;
 mod event;
 pub mod facts;
+pub mod forecast;
 mod host;
 mod intake;
 mod lock;

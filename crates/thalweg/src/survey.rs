@@ -48,6 +48,9 @@ pub(crate) fn survey(project: &Project, now: Timestamp) -> Result<MemoryFacts, F
         let root = root_of(&project.setup, station);
         let listing = if root.is_dir() {
             let store = LocalStore::open(&root)?;
+            if let Ok(space) = store.free_space() {
+                facts.space.insert(station.name.clone(), (space.free, space.total));
+            }
             list(flow, &station.name, &store, &mut facts)?
         } else {
             Listing { last_ok: Some(now), failing: None }

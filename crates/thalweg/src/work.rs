@@ -151,11 +151,17 @@ pub(crate) fn conclude(outcome: &Outcome, out: &mut Out) -> Result<Exit, Failure
             "still_failed": outcome.still_failed,
             "made": outcome.made,
             "missing": outcome.missing,
+            "held": outcome.held,
         }))?;
     } else {
         for missing in &outcome.missing {
             let word = out.paint(Tone::Bad, "missing    ");
             out.line(format!("{word} {missing}"))?;
+        }
+        let quiet = out.verbosity < 0;
+        for held in outcome.held.iter().filter(|_| !quiet) {
+            let word = out.paint(Tone::Odd, "waiting    ");
+            out.line(format!("{word} {held}"))?;
         }
         if out.verbosity >= 0 {
             let mut parts = vec![format!("{} done", outcome.done)];

@@ -419,6 +419,12 @@ impl Dispatcher<'_> {
                 }
                 request.tell(&Event::Missing { step, key, next, why });
             }
+            // What is held back by its ready rule is told, and nothing that fails.
+            for evaluation in plan.held {
+                let (step, key, why) = (evaluation.key.step.clone(), evaluation.key.text(), evaluation.reason.text);
+                request.outcome.held.push(format!("{step} {key}: {why}"));
+                request.tell(&Event::Missing { step, key, next: "waiting".into(), why });
+            }
             for later in plan.later {
                 request.outcome.missing.push(format!("{}: {}", later.key, later.after));
             }

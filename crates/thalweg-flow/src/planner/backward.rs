@@ -60,6 +60,8 @@ pub struct BackwardPlan {
     /// Keys that are not there and are not made, each with its reason: missing sources, corrupt inputs, holds, and what
     /// a rule removed.
     pub missing: Vec<Evaluation>,
+    /// Keys whose input is there and held back as the newest of its series: nothing is missing, a later file releases it.
+    pub held: Vec<Evaluation>,
     /// Products that no step makes, with the spans that no file of theirs covers.
     pub sources: Vec<MissingSource>,
     /// Keys with a run under way.
@@ -203,6 +205,7 @@ impl Backward<'_> {
             }
             Next::Nothing if evaluation.there != There::None => self.plan.there.push(key),
             Next::Nothing | Next::Skipped => {}
+            Next::Waiting if evaluation.reason.code == "not_newest" => self.plan.held.push(evaluation),
             _ => self.plan.missing.push(evaluation),
         }
     }

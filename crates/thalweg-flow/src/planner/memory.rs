@@ -52,6 +52,8 @@ pub struct MemoryFacts {
     /// Stations whose steps are another engine's work.
     #[serde(default)]
     pub elsewhere: BTreeSet<String>,
+    /// Free and total bytes of stations.
+    pub space: BTreeMap<String, (u64, u64)>,
 }
 
 /// Tells if a file fulfils a query.
@@ -231,8 +233,8 @@ impl Facts for MemoryFacts {
         self.elsewhere.contains(station)
     }
 
-    fn space(&self, _station: &str) -> Option<(u64, u64)> {
-        None
+    fn space(&self, station: &str) -> Option<(u64, u64)> {
+        self.space.get(station).copied()
     }
 }
 

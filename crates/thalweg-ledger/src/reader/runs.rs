@@ -139,6 +139,13 @@ impl Reader {
         })
     }
 
+    /// Returns how many bytes a run took, as far as they are known.
+    pub fn run_input_bytes(&self, id: RunId) -> Result<u64, Error> {
+        let sql = "SELECT total(c.size) FROM run_inputs i JOIN contents c ON c.id = i.content WHERE i.run = ?1";
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are not negative")]
+        Ok(self.db.value::<f64>(sql, [id])?.unwrap_or_default() as u64)
+    }
+
     /// Returns the journal of a run's outputs.
     pub fn run_outputs(&self, id: RunId) -> Result<Vec<RunOutput>, Error> {
         let sql = "SELECT (SELECT name FROM products WHERE id = o.product), o.fields_key, \

@@ -6,6 +6,7 @@ mod demo;
 mod docs;
 mod faults;
 mod flows;
+mod forecast;
 mod help;
 mod steering;
 mod superdarn;
