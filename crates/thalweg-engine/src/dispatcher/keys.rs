@@ -74,7 +74,7 @@ impl Dispatcher<'_> {
                     self.ready.insert(evaluation.key, *task);
                     self.order_is_old = true;
                 }
-                Some(_) => {}
+                Some(_) => self.more_ready = true,
                 None => {
                     if self.ready.remove(&evaluation.key).is_some() {
                         self.order_is_old = true;
@@ -168,12 +168,20 @@ impl Dispatcher<'_> {
 
     /// Fetches ready keys from the ledger when memory has room for them again.
     pub(super) fn refill(&mut self) -> Result<(), EngineError> {
-        if !self.forward || self.stopping.is_some() || self.ready.len() > READY_AT_MOST / 10 {
+        let has_room = self.ready.len() <= READY_AT_MOST / 10;
+        if !self.more_ready || !self.forward || self.stopping.is_some() || !has_room {
             return Ok(());
         }
-        let limit = u32::try_from(READY_AT_MOST / 2).ok();
-        let filter = KeyFilter { next: vec![KeyNext::Ready], finished: Some(false), limit, ..KeyFilter::default() };
-        for row in self.reader.keys(&filter)? {
+        let limit = READY_AT_MOST / 2;
+        let filter = KeyFilter {
+            next: vec![KeyNext::Ready],
+            finished: Some(false),
+            limit: u32::try_from(limit).ok(),
+            ..KeyFilter::default()
+        };
+        let rows = self.reader.keys(&filter)?;
+        self.more_ready = rows.len() >= limit;
+        for row in rows {
             let key = key_of_row(&row);
             let known =
                 self.ready.contains_key(&key) || self.running.contains_key(&(row.step.clone(), row.key.clone()));

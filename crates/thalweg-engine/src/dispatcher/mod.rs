@@ -161,6 +161,8 @@ pub(crate) struct Dispatcher<'r> {
     ready: BTreeMap<KeyId, Task>,
     order: Vec<KeyId>,
     order_is_old: bool,
+    /// The ledger may know ready keys that memory had no room for.
+    more_ready: bool,
     running: RunningKeys,
     active: BTreeMap<u64, Active>,
     next_no: u64,
@@ -231,6 +233,7 @@ impl<'r> Dispatcher<'r> {
             ready: BTreeMap::new(),
             order: Vec::new(),
             order_is_old: false,
+            more_ready: false,
             running: RunningKeys::new(),
             active: BTreeMap::new(),
             next_no: 1,
