@@ -96,6 +96,11 @@ pub(crate) enum Message {
     },
     /// External commands were asked for their versions.
     Versions(crate::VerbVersions),
+    /// What was asked for before the first listings began.
+    AskedBefore {
+        request: Request,
+        answer: Sender<Answer>,
+    },
     Reload(Box<Setup>),
     Stop {
         why: String,
@@ -274,7 +279,17 @@ impl<'r> Dispatcher<'r> {
         }
         self.ledger.write(|tx| tx.meta_set(AT_WORK, "yes"))?;
         self.note_flow()?;
+        // Whoever asked for a listing before these began need not wait for others.
+        let asked: Vec<Message> = self.messages.try_iter().collect();
         self.scan_all();
+        for message in asked {
+            let message = match message {
+                Message::Asked { request, answer } => Message::AskedBefore { request, answer },
+                other => other,
+            };
+            // Its other end is here.
+            let _ = self.inbox.send(message);
+        }
         Ok(())
     }
 
@@ -423,8 +438,9 @@ impl<'r> Dispatcher<'r> {
                 Message::NotAFile { station, path, what } => self.not_a_file(&station, &path, what)?,
                 Message::Taken { take, outcome } => taken.push((take, outcome)),
                 Message::Told(what) => told.push(what),
-                Message::Asked { request, answer } => self.asked(request, answer)?,
                 Message::Versions(versions) => self.versions_said(versions, false)?,
+                Message::Asked { request, answer } => self.asked(request, answer, false)?,
+                Message::AskedBefore { request, answer } => self.asked(request, answer, true)?,
                 Message::Reload(setup) => self.reload(*setup)?,
                 Message::Stop { why } => self.stop(why),
             }

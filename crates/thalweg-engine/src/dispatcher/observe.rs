@@ -569,7 +569,7 @@ impl Dispatcher<'_> {
         let (flow, classifier, tell) = (self.flow.clone(), self.classifier.clone(), self.inbox.clone());
         let (station, below) = (station.to_owned(), below.clone());
         let now = self.now();
-        let work = move || scan(&station, &below, store.as_ref(), &flow, &classifier, &reader, now, &tell);
+        let work = move || scan(&station, &below, store.as_ref(), &flow, &classifier, reader, now, &tell);
         if let Ok(thread) = self.setup.host.start("scan", Box::new(work)) {
             self.scan_threads.retain(|thread| !thread.is_over());
             self.scan_threads.push(thread);

@@ -122,7 +122,8 @@ fn in_short(missing: Vec<thalweg_flow::planner::Evaluation>) -> Vec<Missing> {
 }
 
 impl Dispatcher<'_> {
-    pub(super) fn asked(&mut self, request: Request, answer: Sender<Answer>) -> Result<(), EngineError> {
+    /// Begins what somebody asks for; `listed` says that listings of all stations have begun since.
+    pub(super) fn asked(&mut self, request: Request, answer: Sender<Answer>, listed: bool) -> Result<(), EngineError> {
         let now = self.now();
         match request {
             Request::Make(wanted) => {
@@ -185,6 +186,7 @@ impl Dispatcher<'_> {
             }
             Request::Scan { station } => {
                 match station {
+                    _ if listed => {}
                     Some(station) => self.scan_below(&station, &thalweg_core::RelPath::default()),
                     None => self.scan_all(),
                 }

@@ -17,9 +17,6 @@ use thalweg_core::RelPath;
 use super::tree::{Unwatched, WatchTree};
 use super::{Action, Interpreter, WatchEvent, WatchKind, WatchMessage, WatchReason};
 
-/// Longest wait for events.
-const PAUSE: Duration = Duration::from_millis(200);
-
 /// Pause between two looks at the root: no event tells that something was mounted over it.
 const LOOK_AT_ROOT: Duration = Duration::from_secs(1);
 
@@ -114,7 +111,8 @@ impl Work {
         let mut looked = Instant::now();
         loop {
             let due = self.interpreter.next_due().map(|due| due.saturating_sub(self.began.elapsed()));
-            if self.wait(due.map_or(PAUSE, |due| due.min(PAUSE))) {
+            let look = LOOK_AT_ROOT.saturating_sub(looked.elapsed());
+            if self.wait(due.map_or(look, |due| due.min(look))) {
                 return Ok(());
             }
             let events = match self.tree.as_mut().map(WatchTree::read) {

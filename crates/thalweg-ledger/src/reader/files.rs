@@ -359,9 +359,15 @@ impl Reader {
 
     /// Returns everything known at a station in order of path, read in parts: what a rescan is compared with.
     pub fn known_files(&self, station: &str) -> Result<KnownFiles<'_>, Error> {
+        self.known_files_below(station, &RelPath::default())
+    }
+
+    /// Returns what is known of one path at a station and of all below it, as [`Reader::known_files`].
+    pub fn known_files_below(&self, station: &str, below: &RelPath) -> Result<KnownFiles<'_>, Error> {
         Ok(KnownFiles {
             reader: self,
             station: self.station_id(station)?,
+            below: below.as_str().to_owned(),
             last: None,
             part: VecDeque::new(),
             ended: false,
@@ -390,6 +396,7 @@ pub struct KnownFile {
 pub struct KnownFiles<'r> {
     reader: &'r Reader,
     station: i64,
+    below: String,
     last: Option<String>,
     part: VecDeque<KnownFile>,
     ended: bool,
@@ -398,16 +405,19 @@ pub struct KnownFiles<'r> {
 /// How many rows are read at once.
 const PART: u32 = 4096;
 
-impl Iterator for KnownFiles<'_> {
-    type Item = Result<KnownFile, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.part.is_empty() && !self.ended {
-            let sql = "SELECT id, path, size, mtime_ns, ino, state FROM files WHERE station = ?1 AND path > ?2 \
-                       ORDER BY path LIMIT ?3";
-            // Every path sorts after the empty text, and none is empty.
-            let last = self.last.as_deref().unwrap_or_default();
-            let read = self.reader.db.all(sql, params![self.station, last, PART], |row| {
+impl KnownFiles<'_> {
+    fn read_part(&mut self) -> Result<(), Error> {
+        // `0` follows `/`: what lies below a folder stands between the two, and a few of its neighbours with it.
+        let sql = "SELECT id, path, size, mtime_ns, ino, state FROM files \
+                   WHERE station = ?1 AND path >= ?2 AND path < ?3 ORDER BY path LIMIT ?4";
+        let first = self.last.as_deref().unwrap_or(&self.below);
+        // Every text sorts before every blob.
+        let end =
+            if self.below.is_empty() { Column::Blob(Vec::new()) } else { Column::Text(format!("{}0", self.below)) };
+        let mut part: VecDeque<KnownFile> = self
+            .reader
+            .db
+            .all(sql, params![self.station, first, end, PART], |row| {
                 Ok(KnownFile {
                     id: row.get()?,
                     path: row.path()?,
@@ -416,17 +426,32 @@ impl Iterator for KnownFiles<'_> {
                     ino: row.bits()?,
                     state: row.get()?,
                 })
-            });
-            match read {
-                Ok(part) => {
-                    self.ended = part.len() < PART as usize;
-                    self.last = part.last().map(|file| file.path.as_str().to_owned());
-                    self.part = part.into();
-                }
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(error));
-                }
+            })?
+            .into();
+        self.ended = part.len() < PART as usize;
+        let last = part.back().map(|file| file.path.as_str().to_owned());
+        // Each part but the first begins with the last of the one before.
+        if part.front().is_some_and(|file| self.last.as_deref() == Some(file.path.as_str())) {
+            part.pop_front();
+        }
+        self.last = last;
+        part.retain(|file| {
+            let rest = file.path.as_str().strip_prefix(self.below.as_str());
+            self.below.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
+        self.part = part;
+        Ok(())
+    }
+}
+
+impl Iterator for KnownFiles<'_> {
+    type Item = Result<KnownFile, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.part.is_empty() && !self.ended {
+            if let Err(error) = self.read_part() {
+                self.ended = true;
+                return Some(Err(error));
             }
         }
         self.part.pop_front().map(Ok)

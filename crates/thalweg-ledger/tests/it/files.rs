@@ -214,6 +214,22 @@ fn a_file_that_is_not_there_is_an_error() {
 }
 
 #[test]
+fn what_is_known_below_a_folder_leaves_its_neighbours_out() {
+    let place = Place::new();
+    let paths = ["a", "a.b", "a/1", "a/2/3", "a0", "ab/1", "b/a/1"];
+    place.ledger.bulk_observe(paths.iter().map(|path| observed("site", "rawacf", path)), |_, _| {}).unwrap();
+    let below = |folder: &str| -> Vec<String> {
+        let reader = place.reader();
+        let files = reader.known_files_below("site", &RelPath::from_text(folder)).unwrap();
+        files.map(|file| file.unwrap().path.as_str().to_owned()).collect()
+    };
+    assert_eq!(below("a"), ["a", "a/1", "a/2/3"]);
+    assert_eq!(below("b"), ["b/a/1"]);
+    assert_eq!(below("c"), [""; 0]);
+    assert_eq!(below(""), paths);
+}
+
+#[test]
 fn a_scan_is_recorded_in_parts_and_told_in_order() {
     let place = Place::new();
     let scan = || (0..45_000).map(|n| observed("site", "rawacf", &format!("{n:06}")));

@@ -199,6 +199,7 @@ fn no_question_reads_a_whole_table() {
             r.count(Some("a"), p, &[])?;
             r.settling("a").map(drop)?;
             r.known_files("a")?.next().transpose()?;
+            r.known_files_below("a", &id.path)?.next().transpose()?;
             r.coverage(p, None, month)?;
             r.coverage(p, Some("a"), month)?;
             r.last_done("s", "k")?;
