@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use serde::{Deserialize, Serialize};
+use thalweg_core::TimeRange;
 use thalweg_flow::planner::backward::Wanted;
 use thalweg_ledger::Ledger;
 
@@ -46,6 +47,22 @@ pub struct Outcome {
     /// What was asked for and waits for a later file of its series, with the reason: nothing is missing of it.
     #[serde(default)]
     pub held: Vec<String>,
+    /// Files that were asked to be taken over and are the flow's own already.
+    #[serde(default)]
+    pub there: u64,
+}
+
+/// Which outputs are to be taken over.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Adopt {
+    /// Of this product.
+    pub product: String,
+    /// Only those that cover a part of this.
+    pub span: Option<TimeRange>,
+    /// Only those for which this condition holds.
+    pub r#where: Option<String>,
+    /// Who says so.
+    pub by: String,
 }
 
 /// Work that somebody asks for.
@@ -67,6 +84,8 @@ pub enum Request {
         /// Files in the quarantine too.
         quarantined: bool,
     },
+    /// Outputs that were there before are entered as done.
+    Adopt(Adopt),
     /// Nothing new starts; answered when what runs has ended.
     Drain {
         /// Of this step or station.
@@ -237,6 +256,7 @@ pub fn carry_out(setup: &Setup, request: Request, report: &mut dyn FnMut(&Event)
                 outcome.failed = outcome.failed.max(own.failed);
                 outcome.missing = own.missing;
                 outcome.held = own.held;
+                outcome.there = own.there;
             }
             Answer::Refused(what) => return Err(EngineError::Unknown { what }),
             Answer::Event(_) => {}

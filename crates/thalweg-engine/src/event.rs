@@ -203,6 +203,26 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// A file that was there before was taken over as an output.
+    Adopted {
+        /// The station.
+        station: String,
+        /// The path.
+        path: RelPath,
+        /// The step.
+        step: String,
+        /// The key.
+        key: String,
+    },
+    /// A file that was there before was not taken over.
+    NotAdopted {
+        /// The station.
+        station: String,
+        /// The path.
+        path: RelPath,
+        /// Why.
+        why: String,
+    },
     /// How far a request is.
     Request {
         /// Keys made since it was asked.

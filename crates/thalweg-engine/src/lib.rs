@@ -27,7 +27,7 @@ mod verify;
 mod versions;
 pub mod watch;
 
-pub use engine::{Engine, Handle, Mode, Outcome, Request, carry_out, engine_pid};
+pub use engine::{Adopt, Engine, Handle, Mode, Outcome, Request, carry_out, engine_pid};
 pub use error::EngineError;
 pub use event::Event;
 pub use facts::LedgerFacts;

@@ -84,6 +84,7 @@ commands! {
     Plan => plan;
     Run => run;
     Make => make;
+    Adopt => adopt;
     Status => status;
     Why => why;
     Runs => runs;

@@ -125,6 +125,8 @@ fn short(event: &Event, verbosity: i8) -> Option<(Tone, &'static str, String)> {
         }
         Event::Verified { station, path, trouble: None } => (Tone::Good, "verified", format!("{station}/{path}")),
         Event::Missing { step, key, next, why } => (Tone::Odd, "not made", format!("{step} {key}: {next}: {why}")),
+        Event::Adopted { station, path, step, .. } => (Tone::Good, "adopted", format!("{station}/{path}  {step}")),
+        Event::NotAdopted { station, path, why } => (Tone::Bad, "not adopted", format!("{station}/{path}: {why}")),
         Event::Removed { station, path, keep } => (Tone::Plain, "removed", format!("{station}/{path} by {keep}")),
         Event::Reloaded { accepted: true, .. } => (Tone::Head, "reloaded", "the flow file is in force".to_owned()),
         Event::Reloaded { message, .. } => (Tone::Bad, "not loaded", format!("the old flow stays in force: {message}")),

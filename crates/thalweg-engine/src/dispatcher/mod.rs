@@ -3,6 +3,7 @@
 //! Everything that happens comes to it as a [`Message`]; it takes all that wait, writes them in few transactions, asks
 //! the planner about the keys they touch, and starts what may start. Threads that read, copy and run verbs only tell.
 
+mod adopt;
 mod aside;
 mod keys;
 mod observe;
@@ -482,6 +483,9 @@ impl<'r> Dispatcher<'r> {
             return Ok(false);
         }
         self.finish_requests()?;
+        if self.requests.iter().any(ActiveRequest::is_adopting) {
+            return Ok(false);
+        }
         self.count_what_is_left()?;
         Ok(true)
     }

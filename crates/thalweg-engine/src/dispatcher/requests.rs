@@ -31,6 +31,8 @@ pub(crate) struct ActiveRequest {
     failed: BTreeSet<KeyId>,
     /// Retention that is due once what is there is known.
     trims: Option<(Option<String>, bool)>,
+    /// What it takes over once that is read.
+    adopts: Option<crate::Adopt>,
     planned: Option<std::time::Instant>,
     /// It waits for the end of what runs.
     drains: Option<Drains>,
@@ -49,6 +51,7 @@ impl ActiveRequest {
             wants: BTreeSet::new(),
             failed: BTreeSet::new(),
             trims: None,
+            adopts: None,
             planned: None,
             drains: None,
             outcome: Outcome::default(),
@@ -67,6 +70,29 @@ impl ActiveRequest {
         let wanted = self.wanted.as_ref().filter(|_| self.wants.contains(key))?;
         let rebuild = wanted.rebuild && !self.made.contains(key);
         Some(Occasion { asked: true, rebuild, partial: wanted.partial })
+    }
+
+    /// Tells if it has still to take over what was there before.
+    pub(super) fn is_adopting(&self) -> bool {
+        self.adopts.is_some()
+    }
+
+    /// Tells who asked how far the taking over is, when that has changed.
+    pub(super) fn how_far(&mut self, made: u64, there: u64, open: u64) {
+        let told = (made, there, open, 0);
+        if self.told != Some(told) {
+            self.told = Some(told);
+            self.tell(&Event::Request { made, there, open, later: 0 });
+        }
+    }
+
+    /// Notes what came of taking over.
+    pub(super) fn adoption_is_over(&mut self, adopted: usize, there: u64, left: Vec<String>) {
+        self.adopts = None;
+        self.over = true;
+        self.outcome.done = u64::try_from(adopted).unwrap_or(u64::MAX);
+        self.outcome.there = there;
+        self.outcome.missing = left;
     }
 
     /// Notes that a key was made.
@@ -171,6 +197,20 @@ impl Dispatcher<'_> {
                 let mut active = ActiveRequest::new(answer, None);
                 active.outcome.done = retried + released;
                 self.requests.push(active);
+            }
+            Request::Adopt(adopt) => {
+                if !self.flow.products.contains_key(&adopt.product) {
+                    let _ =
+                        answer.send(Answer::Refused(format!("adopt {}: the flow has no such product", adopt.product)));
+                    return Ok(());
+                }
+                let mut active = ActiveRequest::new(answer, None);
+                active.adopts = Some(adopt);
+                self.requests.push(active);
+                // A fresh engine is at its first listing.
+                if self.mode == Mode::Forever {
+                    self.scan_all();
+                }
             }
             Request::Drain { what, r#where } => {
                 let mut active = ActiveRequest::new(answer, None);
@@ -341,6 +381,9 @@ impl Dispatcher<'_> {
             if quiet && let Some((station, yes)) = self.requests[n].trims.take() {
                 self.retention_now(station.as_deref(), !yes)?;
             }
+            if let Some(adopt) = self.requests[n].adopts.clone() {
+                self.adopt_when_read(n, &adopt)?;
+            }
             let Some(wanted) = self.requests[n].wanted.clone().filter(|_| !self.requests[n].over) else { continue };
             if quiet && self.wants_a_plan(n) {
                 self.requests[n].planned = Some(std::time::Instant::now());
@@ -458,7 +501,8 @@ impl Dispatcher<'_> {
             let done = match (&request.wanted, &request.drains) {
                 (Some(_), _) => request.over,
                 (None, Some(_)) => drained,
-                (None, None) => idle && request.trims.is_none(),
+                (None, None) if request.adopts.is_some() => false,
+                (None, None) => (idle || request.over) && request.trims.is_none(),
             };
             if done {
                 let mut outcome = request.outcome.clone();

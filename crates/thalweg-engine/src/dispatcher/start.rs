@@ -157,7 +157,7 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
-    fn new_run(&self, task: &Task, attempt: u32, host: &str, now: thalweg_core::Timestamp) -> NewRun {
+    pub(super) fn new_run(&self, task: &Task, attempt: u32, host: &str, now: thalweg_core::Timestamp) -> NewRun {
         let counted = task
             .inputs
             .iter()

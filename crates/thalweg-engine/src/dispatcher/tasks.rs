@@ -304,43 +304,37 @@ impl Dispatcher<'_> {
     }
 
     fn receipts(&self, left: &[Left], outputs: &[Output], now: Timestamp) -> Result<Vec<NewReceipt>, EngineError> {
-        if !left.iter().any(|left| left.delivered) {
-            return Ok(Vec::new());
-        }
-        let ledger = self.reader.ledger_id()?;
-        let mut receipts = Vec::new();
-        for (left, output) in left.iter().zip(outputs).filter(|(left, _)| left.delivered) {
-            let mut inputs = Vec::new();
-            for run in self.reader.runs_making(&output.identity.product, &output.identity.fields_key)? {
-                let made = run.state == RunState::Done
-                    && self
-                        .flow
-                        .steps
-                        .get(&run.step)
-                        .is_some_and(|step| !matches!(step.does, Verb::Send | Verb::Fetch));
-                if made {
-                    inputs = self.reader.run_inputs(run.id)?;
-                    break;
-                }
+        let delivered = left.iter().zip(outputs).filter(|(left, _)| left.delivered);
+        delivered.map(|(_, output)| self.receipt(output, now)).collect()
+    }
+
+    /// Returns the receipt for a verified copy, with what it was made from.
+    pub(super) fn receipt(&self, output: &Output, now: Timestamp) -> Result<NewReceipt, EngineError> {
+        let mut inputs = Vec::new();
+        for run in self.reader.runs_making(&output.identity.product, &output.identity.fields_key)? {
+            let made = run.state == RunState::Done
+                && self.flow.steps.get(&run.step).is_some_and(|step| !matches!(step.does, Verb::Send | Verb::Fetch));
+            if made {
+                inputs = self.reader.run_inputs(run.id)?;
+                break;
             }
-            receipts.push(NewReceipt {
-                product: output.identity.product.clone(),
-                fields_key: output.identity.fields_key.clone(),
-                content: left.output.hash,
-                station: output.station.clone(),
-                given: now,
-                ledger: ledger.clone(),
-                relayed_by: None,
-                inputs: inputs
-                    .into_iter()
-                    .filter_map(|input| {
-                        Some(InputRef { product: input.product, fields_key: input.fields_key, content: input.content? })
-                    })
-                    .collect(),
-                confirmed: now,
-            });
         }
-        Ok(receipts)
+        Ok(NewReceipt {
+            product: output.identity.product.clone(),
+            fields_key: output.identity.fields_key.clone(),
+            content: output.content,
+            station: output.station.clone(),
+            given: now,
+            ledger: self.reader.ledger_id()?,
+            relayed_by: None,
+            inputs: inputs
+                .into_iter()
+                .filter_map(|input| {
+                    Some(InputRef { product: input.product, fields_key: input.fields_key, content: input.content? })
+                })
+                .collect(),
+            confirmed: now,
+        })
     }
 
     // What an update's new version holds: what the one before held, and the parts of this run's keys.

@@ -110,7 +110,7 @@ impl Look<'_> {
         Ok(task)
     }
 
-    fn bad_inputs(&self) -> Result<(), Stop> {
+    pub(super) fn bad_inputs(&self) -> Result<(), Stop> {
         let driving = &self.gathered.driving;
         let usable = driving.iter().any(|file| !file.is_revoked());
         let bad = driving.iter().find_map(|file| match &file.state {
@@ -145,7 +145,7 @@ impl Look<'_> {
         }
     }
 
-    fn condition(&self) -> Result<(), Stop> {
+    pub(super) fn condition(&self) -> Result<(), Stop> {
         let Some(condition) = &self.step.condition else { return Ok(()) };
         if self.gathered.driving.is_empty() && self.key.driving.is_some() {
             return Ok(());
@@ -466,7 +466,7 @@ impl Look<'_> {
             && product.is_some_and(|product| super::identity_of_file(product, &output.fields) == file.identity)
     }
 
-    fn inputs(&self) -> Vec<TaskInput> {
+    pub(super) fn inputs(&self) -> Vec<TaskInput> {
         let mut inputs = Vec::new();
         let roles = self.gathered.roles.iter().map(|(role, files)| (role.as_str(), files));
         for (role, files) in std::iter::once(("", &self.gathered.driving)).chain(roles) {

@@ -5,6 +5,7 @@
 //! working backward), [`keep`] decides on retention, [`dispatch`] on what may run beside what. None of them reads a
 //! disk or a clock: everything known comes through [`Facts`].
 
+pub mod adopt;
 pub mod backward;
 pub mod command;
 pub mod dispatch;

@@ -1,5 +1,6 @@
 //! The program from outside: its help, its exit codes, its output; and the shape of the workspace.
 
+mod adopt;
 mod architecture;
 mod codes;
 mod demo;

@@ -11,7 +11,7 @@ use thalweg_flow::planner::keep::{Proof, may_delete};
 use thalweg_flow::planner::{Evaluation, Facts, FileState, Occasion, Readiness, Reason, evaluate, readiness, touched};
 use thalweg_ledger::{
     CopyRow, EventRow, FileFilter, FileRow, HoldRow, QuarantineFilter, QuarantineRow, RunInput, RunOutput, RunRow,
-    VersionRow,
+    RunState, VersionRow,
 };
 
 use crate::cmd::Context;
@@ -346,12 +346,11 @@ impl Story {
             let run = &attempt.run;
             let what = match (&run.message, run.retry_at) {
                 (Some(message), Some(at)) => format!("{message}; next try {}", time(at)),
-                (Some(message), None) => message.clone(),
-                (None, _) if title == "made by" => {
-                    let from: Vec<String> =
-                        attempt.inputs.iter().map(|input| format!("{}/{}", input.station, input.path)).collect();
-                    format!("from {}", listed(&from))
+                (Some(message), None) if title == "made by" && run.state == RunState::Done => {
+                    format!("{message}; {}", from(attempt))
                 }
+                (Some(message), None) => message.clone(),
+                (None, _) if title == "made by" => from(attempt),
                 (None, _) => {
                     let made: Vec<String> =
                         attempt.outputs.iter().map(|output| format!("{}/{}", output.station, output.path)).collect();
@@ -447,6 +446,11 @@ fn origin(row: &FileRow) -> String {
         thalweg_ledger::Origin::Delivered => format!("a verified copy brought it{run}"),
         thalweg_ledger::Origin::Adopted => "taken over from an archive that existed before".to_owned(),
     }
+}
+
+fn from(attempt: &Attempt) -> String {
+    let paths: Vec<String> = attempt.inputs.iter().map(|input| format!("{}/{}", input.station, input.path)).collect();
+    format!("from {}", listed(&paths))
 }
 
 fn ordinal(number: u32) -> String {
