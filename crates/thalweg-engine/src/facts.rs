@@ -361,7 +361,7 @@ impl Facts for LedgerFacts<'_> {
                     continue;
                 }
                 for output in self.ask(self.reader.run_outputs(run.id)) {
-                    let Some(hash) = output.content else { continue };
+                    let Some(hash) = self.version_with(&run, &output) else { continue };
                     if output.product == product {
                         found.insert(UsedFile {
                             role: String::new(),
@@ -405,6 +405,22 @@ impl Facts for LedgerFacts<'_> {
 }
 
 impl LedgerFacts<'_> {
+    // The content in which a run's output stands now: what was worked into an `update` is in the versions after it too,
+    // and those are what is sent on.
+    fn version_with(&self, run: &ledger::RunRow, output: &ledger::RunOutput) -> Option<ContentHash> {
+        let made = output.content?;
+        let updates = self.flow.steps.get(&run.step).is_some_and(thalweg_flow::Step::updates);
+        if !updates {
+            return Some(made);
+        }
+        let files = self.ask(self.reader.files_of(Some(&output.station), &output.product, &output.fields_key));
+        let current = files.into_iter().filter_map(|row| file_fact(self.flow, row).hash).find(|hash| {
+            let parts = self.ask(self.reader.contributions_of(&output.product, &output.fields_key, hash));
+            parts.iter().any(|part| part.step == run.step && part.key == run.key)
+        });
+        Some(current.unwrap_or(made))
+    }
+
     fn all_of(&self, query: &FileQuery<'_>) -> Vec<FileRow> {
         let mut rows = Vec::new();
         let mut filter = ledger::FileFilter {

@@ -8,6 +8,7 @@ pub mod child;
 mod classify;
 mod control;
 mod dispatcher;
+mod edits;
 mod engine;
 mod error;
 mod event;

@@ -13,6 +13,7 @@ use thalweg_ledger::{
 use thalweg_store::{Entry, Kind, Meta, OldContent, Publish, STAGING, Store};
 
 use crate::classify::{Classifier, QUARANTINE, identity};
+use crate::edits::{Edit, Given, Look};
 use crate::runner::staging_mark;
 use crate::scan::{stat_of, stat_of_unit};
 use crate::{EngineError, Places, Setup, probe};
@@ -40,9 +41,15 @@ pub(crate) fn recover(
         let journalled = matches!(run.state, RunState::Staged | RunState::Publishing);
         let work = Work { setup, classifier, ledger, reader: &reader, places, now };
         if !(journalled && work.finish(&run)?) {
+            let edits = work.edits(&run)?;
             let end = lost(now);
-            let id = run.id;
-            ledger.write(move |tx| tx.run_finish(id, &end))?;
+            let (id, by) = (run.id, format!("step {}", run.step));
+            ledger.write(move |tx| {
+                for edit in &edits {
+                    edit.record(tx, &by, Some(id), now)?;
+                }
+                tx.run_finish(id, &end)
+            })?;
         }
     }
     for (_, _, store) in places.stations() {
@@ -122,8 +129,13 @@ impl Work<'_> {
             }
         }
         let (id, now, by) = (run.id, self.now, format!("step {}", run.step));
-        let journal: Vec<RunOutput> =
-            outputs.into_iter().map(|output| RunOutput { published: true, ..output }).collect();
+        // With all outputs there, the verb had come to its end: what it did to its inputs belongs to the run.
+        let edits = if whole { self.edits(run)? } else { Vec::new() };
+        let journal: Vec<RunOutput> = outputs
+            .into_iter()
+            .map(|output| RunOutput { published: true, ..output })
+            .chain(edits.iter().map(|edit| edit.left.clone()))
+            .collect();
         let end = RunEnd {
             state: RunState::Done,
             class: None,
@@ -145,6 +157,9 @@ impl Work<'_> {
                 }
                 tx.contribute(part)?;
             }
+            for edit in &edits {
+                edit.record(tx, &by, Some(id), now)?;
+            }
             for source in sources {
                 tx.retire(source, &by, &serde_json::json!([]), Some(id), now)?;
             }
@@ -152,6 +167,27 @@ impl Work<'_> {
             tx.run_finish(id, &end)
         })?;
         Ok(whole)
+    }
+
+    // What a run that may edit its inputs has done to them before it was cut off is its own work, not a change from
+    // outside; the step is done again on what it left.
+    fn edits(&self, run: &RunRow) -> Result<Vec<Edit>, EngineError> {
+        if self.setup.flow.steps.get(&run.step).is_none_or(|step| !step.edits) {
+            return Ok(Vec::new());
+        }
+        let look = Look {
+            setup: self.setup,
+            flow: &self.setup.flow,
+            classifier: self.classifier,
+            reader: self.reader,
+            places: self.places,
+            now: self.now,
+        };
+        let mut edits = Vec::new();
+        for input in self.reader.run_inputs(run.id)?.iter().filter(|input| input.role.is_empty()) {
+            edits.extend(look.edit(&Given::from(input), Some(run.id))?);
+        }
+        Ok(edits)
     }
 
     // What the run worked into each of its outputs, and the version whose parts that one carries on. A part that had

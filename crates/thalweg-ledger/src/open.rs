@@ -94,8 +94,9 @@ pub(crate) fn writer(path: &Path, create: bool, options: &Options) -> Result<Db,
     }
     let mut db = connect(path, flags, options)?;
     // Look before anything is written: what is not ours is left as it is.
+    // An empty one is what the making of a ledger leaves that was cut off.
     if matches!(look(&db)?, Found::Empty) && !create {
-        return Err(Error::NotALedger { path: path.to_owned(), found: "it is an empty database".to_owned() });
+        return Err(Error::Missing { path: path.to_owned() });
     }
     let mode: Option<String> = db.value("PRAGMA journal_mode = WAL", [])?;
     let mode = mode.unwrap_or_default();
@@ -146,9 +147,8 @@ pub(crate) fn reader(path: &Path, options: &Options) -> Result<Db, Error> {
             // Only the writer migrates, and the queries here know one schema.
             return Err(Error::Older { path: path.to_owned(), found, known: SCHEMA_VERSION });
         }
-        Found::Empty => {
-            return Err(Error::NotALedger { path: path.to_owned(), found: "it is an empty database".to_owned() });
-        }
+        // What the making of a ledger leaves that was cut off.
+        Found::Empty => return Err(Error::Missing { path: path.to_owned() }),
     }
     db.batch(&format!(
         "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{};",

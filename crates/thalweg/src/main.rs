@@ -37,6 +37,8 @@ fn main() -> ExitCode {
 }
 
 fn carry_out(cli: Cli) -> Exit {
+    // All children of this program are verbs, whatever the command.
+    thalweg_engine::child::adopt_orphans();
     let json = cli.global.json;
     let out = Out::new(json, cli.global.no_color, cli.global.verbosity());
     let mut context = cmd::Context { global: cli.global, out, clock: Arc::new(SystemClock) };

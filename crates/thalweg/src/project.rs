@@ -168,10 +168,11 @@ impl Project {
     ///
     /// Those of opening one that is there.
     pub(crate) fn ledger_if_any(&self) -> Result<Option<Ledger>, Failure> {
-        if !self.setup.ledger.exists() {
-            return Ok(None);
+        match Ledger::open_read_only(&self.setup.ledger) {
+            Ok(ledger) => Ok(Some(ledger)),
+            Err(thalweg_ledger::Error::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        Ok(Some(Ledger::open_read_only(&self.setup.ledger)?))
     }
 
     /// Opens the ledger for reading.

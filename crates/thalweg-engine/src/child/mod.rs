@@ -9,6 +9,7 @@ mod error;
 mod find;
 mod left;
 mod log;
+mod orphans;
 mod reports;
 mod run;
 mod sandbox;
@@ -18,6 +19,8 @@ pub use command::{Command, Sandbox};
 pub use ended::{Ended, SandboxState};
 pub use error::ChildError;
 pub(crate) use left::end_left;
+pub use orphans::adopt as adopt_orphans;
+pub(crate) use orphans::end_rest as end_orphans;
 pub use run::Child;
 
 /// Returns the file that a command starts.

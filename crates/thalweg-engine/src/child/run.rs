@@ -21,7 +21,7 @@ use thalweg_core::ReportLine;
 
 use super::log::Log;
 use super::reports::Reports;
-use super::{ChildError, Command, Ended, SandboxState, find, sandbox, usage};
+use super::{ChildError, Command, Ended, SandboxState, find, orphans, sandbox, usage};
 
 /// Longest pause between two looks at reports, memory and the caller's wish.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -36,7 +36,7 @@ const LAST_OUTPUT: usize = 16 << 20;
 
 /// A running child process and all that it starts.
 ///
-/// Dropping it kills the whole process group.
+/// Dropping it kills the whole process group, and what it left outside of that where orphans are taken in.
 pub struct Child {
     child: process::Child,
     pid: Pid,
@@ -124,13 +124,14 @@ impl Child {
             .stdout(writer.try_clone().map_err(start_failed)?)
             .stderr(writer)
             .process_group(0);
-        let (mut child, sandbox) = match &command.sandbox {
-            None => (process.spawn().map_err(start_failed)?, SandboxState::NotAsked),
-            Some(asked) => {
-                let rules = sandbox::rules(asked, &program, &command.cwd, &command.report)?;
-                sandbox::spawn(&mut process, rules, &program)?
-            }
+        let rules = match &command.sandbox {
+            Some(asked) => Some(sandbox::rules(asked, &program, &command.cwd, &command.report)?),
+            None => None,
         };
+        let (mut child, sandbox) = orphans::starting(orphans::mark(&command.env), || match rules {
+            None => Ok((process.spawn().map_err(start_failed)?, SandboxState::NotAsked)),
+            Some(rules) => sandbox::spawn(&mut process, rules, &program),
+        })?;
         // Our copies of the pipe's other end go with it, else the pipe would never end.
         drop(process);
         let started = Instant::now();
@@ -140,6 +141,7 @@ impl Child {
             Err(errno) => {
                 end_group(pid);
                 let _ = child.wait();
+                orphans::end_of(pid, GONE_WITHIN);
                 return Err(ChildError::Wait { pid: child.id(), source: errno.into() });
             }
         };
@@ -224,8 +226,12 @@ impl Child {
         end_group(self.pid);
         let reaped = self.child.wait();
         self.reaped = true;
-        reaped.map_err(|source| ChildError::Wait { pid: self.id(), source })?;
+        if let Err(source) = reaped {
+            orphans::end_of(self.pid, GONE_WITHIN);
+            return Err(ChildError::Wait { pid: self.id(), source });
+        }
         self.wait_for_group();
+        orphans::end_of(self.pid, GONE_WITHIN);
         self.read_output(&mut buffer, LAST_OUTPUT / (64 << 10));
         let log_truncated = self.log.take().is_some_and(Log::finish);
         let (reports, reports_dropped) =
@@ -261,10 +267,9 @@ impl Child {
                 let _ = kill_process_group(self.pid, Signal::CONT);
                 Phase::Asked { at: now }
             }
-            // Whoever cancels waits for it.
+            // Whoever cancels waits for it, also for one that has been asked because its time was over.
             Phase::Asked { at }
-                if now.duration_since(at)
-                    >= if *cancelled { self.kill_after.min(CANCELLED) } else { self.kill_after } =>
+                if now.duration_since(at) >= if cancel { self.kill_after.min(CANCELLED) } else { self.kill_after } =>
             {
                 end_group(self.pid);
                 Phase::Killed
@@ -350,6 +355,7 @@ impl Drop for Child {
         if !self.reaped {
             end_group(self.pid);
             let _ = self.child.wait();
+            orphans::end_of(self.pid, GONE_WITHIN);
         }
     }
 }

@@ -111,6 +111,23 @@ fn who_ignores_term_is_killed() {
 }
 
 #[test]
+fn a_wish_of_the_caller_is_not_kept_waiting_by_one_whose_time_is_over() {
+    let folder = folder();
+    let cancel = AtomicBool::new(false);
+    let mut command = script(
+        folder.path(),
+        r#"trap 'echo "{\"kind\":\"progress\",\"done\":1,\"total\":null}" >> $THALWEG_REPORT' TERM; while :; do sleep 0.1; done"#,
+    );
+    command.timeout = Some(Duration::from_millis(100));
+    command.kill_after = Duration::from_secs(60);
+    let child = Child::spawn(command).unwrap();
+    // It says so when it has been asked to end.
+    let ended = child.wait(&cancel, &mut |_| cancel.store(true, Ordering::Relaxed)).unwrap();
+    assert_eq!(ended.signal, Some(9));
+    assert!(ended.wall < Duration::from_secs(30), "{:?}", ended.wall);
+}
+
+#[test]
 fn a_wish_of_the_caller_ends_it() {
     let folder = folder();
     let cancel = AtomicBool::new(false);
@@ -132,6 +149,35 @@ fn grandchildren_do_not_survive() {
     run(script(folder.path(), "trap '' TERM; sleep 60 & echo $! > pid; (sleep 60; :) & exit 0"));
     assert!(began.elapsed() < Duration::from_secs(10));
     assert!(!runs(&std::fs::read_to_string(folder.path().join("pid")).unwrap()));
+}
+
+#[test]
+fn what_left_the_group_is_ended_with_its_run_and_no_other() {
+    super::adopt_orphans();
+    let (folder, other) = (folder(), folder());
+    let of = |folder: &Path, text: &str| {
+        let mut command = script(folder, text);
+        command.env = vec![("THALWEG_STAGING".into(), folder.as_os_str().to_owned())];
+        command
+    };
+    let pid = |folder: &Path, name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    // Another run, with an orphan of its own while it still works.
+    let text = "setsid sh -c 'echo $$ > orphan; exec sleep 60' & until [ -s orphan ]; do :; done; echo > up; sleep 60";
+    let working = Child::spawn(of(other.path(), text)).unwrap();
+    let until = Instant::now() + Duration::from_secs(10);
+    while !other.path().join("up").exists() && Instant::now() < until {
+        std::thread::yield_now();
+    }
+    let text = "(setsid sh -c 'echo $$ > one; setsid sh -c \"echo \\$\\$ > two; exec sleep 60\" & exec sleep 60' &)
+        until [ -s one ] && [ -s two ]; do :; done";
+    run(of(folder.path(), text));
+    assert!(!runs(&pid(folder.path(), "one")) && !runs(&pid(folder.path(), "two")), "nothing of the run is left");
+    assert!(runs(&pid(other.path(), "orphan")), "another run's is left alone");
+    drop(working);
+    assert!(!runs(&pid(other.path(), "orphan")));
+    // One that has given up its environment is ended when nothing runs whose it could be.
+    run(of(folder.path(), "env -i setsid sh -c 'echo $$ > three; exec sleep 60' & until [ -s three ]; do :; done"));
+    assert!(!runs(&pid(folder.path(), "three")));
 }
 
 #[test]

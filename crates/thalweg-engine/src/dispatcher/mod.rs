@@ -5,6 +5,7 @@
 
 mod adopt;
 mod aside;
+mod clock;
 mod keys;
 mod observe;
 mod requests;
@@ -176,6 +177,8 @@ pub(crate) struct Dispatcher<'r> {
     scan_threads: Vec<Box<dyn Working>>,
     requests: Vec<ActiveRequest>,
     flags: BTreeMap<(String, String), (RelPath, thalweg_store::Meta)>,
+    /// What the clock said last.
+    latest: Timestamp,
     retention_due: bool,
     last_retention: Option<Timestamp>,
     stopping: Option<(String, std::time::Instant)>,
@@ -211,6 +214,7 @@ impl<'r> Dispatcher<'r> {
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let intake = Intake::start(&setup, &flow, &places, &inbox);
         let reader = ledger.reader()?;
+        let latest = setup.clock.now();
         let holds = reader.holds_active()?;
         let staging_mark = crate::runner::staging_mark(&reader)?;
         let mut dispatcher = Self {
@@ -247,6 +251,7 @@ impl<'r> Dispatcher<'r> {
             scan_threads: Vec::new(),
             requests: Vec::new(),
             flags: BTreeMap::new(),
+            latest,
             retention_due: true,
             last_retention: None,
             stopping: None,
@@ -268,6 +273,9 @@ impl<'r> Dispatcher<'r> {
         }
         self.read_settings();
         self.ask_versions()?;
+        // Between two starts the clock may have been set back, too.
+        let now = self.now();
+        self.ledger.write(move |tx| tx.clock_went_back(now, false))?;
         let names: Vec<String> = self.places.stations().map(|(name, _, _)| name.to_owned()).collect();
         for station in names {
             for row in self.reader.settling(&station)? {
@@ -393,6 +401,7 @@ impl<'r> Dispatcher<'r> {
     pub(crate) fn work(&mut self) -> Result<Outcome, EngineError> {
         loop {
             self.receive()?;
+            self.look_at_clock()?;
             self.take_what_is_ready()?;
             self.rounds()?;
             self.look_at_programs()?;
@@ -530,6 +539,7 @@ impl<'r> Dispatcher<'r> {
         for thread in self.scan_threads.drain(..) {
             thread.join();
         }
+        crate::child::end_orphans();
         // Empty folders of the program's own go; one that is not empty stays.
         let own =
             [thalweg_store::STAGING.to_owned(), format!("{}/dropped", thalweg_store::TRASH)].map(RelPath::from_text);

@@ -216,7 +216,7 @@ impl Dispatcher<'_> {
     }
 
     /// Hands a file to the intake if its ready rule allows it, else notes when to look again.
-    fn consider(&mut self, id: FileId) -> Result<(), EngineError> {
+    pub(super) fn consider(&mut self, id: FileId) -> Result<(), EngineError> {
         let Some(row) = self.reader.file(id)? else { return Ok(()) };
         if row.state != FileState::Settling {
             self.settling.remove(&id);

@@ -10,6 +10,7 @@ use thalweg_ledger::{
 
 use super::{Active, Dispatcher};
 use crate::classify::identity;
+use crate::edits::{Edit, Given, Look};
 use crate::facts::file_fact;
 use crate::runner::{End, Failure, Go, How, Left, Staged, Told};
 use crate::scan::{Seen, Sight, stat_of, stat_of_unit};
@@ -219,7 +220,7 @@ impl Dispatcher<'_> {
                 tx.retire(file, &by, &serde_json::json!([]), runs.first().copied(), now)?;
             }
             for (n, run) in runs.iter().enumerate() {
-                let own = edited.iter().filter(|edit| edit.task == n).filter_map(|edit| edit.left.clone());
+                let own = edited.iter().filter(|(task, _)| *task == n).map(|(_, edit)| edit.left.clone());
                 let all: Vec<RunOutput> = rows.iter().cloned().chain(own).collect();
                 tx.run_staged(*run, &all)?;
                 tx.run_finish(*run, &finish)?;
@@ -229,15 +230,8 @@ impl Dispatcher<'_> {
                 tx.run_staged(id, &rows)?;
                 tx.run_finish(id, &finish)?;
             }
-            for edit in &edited {
-                if let Some(old) = edit.renamed {
-                    tx.retire(old, &by, &serde_json::json!([]), runs.get(edit.task).copied(), now)?;
-                }
-                if let (Some(before), Some(after)) = (edit.before, edit.left.as_ref().and_then(|left| left.content)) {
-                    let of = &edit.output.identity;
-                    tx.contributions_carry(&of.product, &of.fields_key, &before, &after)?;
-                }
-                files.push(tx.put_output(&edit.output)?);
+            for (n, edit) in &edited {
+                files.push(edit.record(tx, &by, runs.get(*n).copied(), now)?);
             }
             Ok(files)
         })?;
@@ -319,6 +313,15 @@ impl Dispatcher<'_> {
                 break;
             }
         }
+        // A version of an `update` was made of all that is in it, not of the last run's part alone.
+        let hash = output.data_hash.unwrap_or(output.content);
+        let parts = self.reader.contributions_of(&output.identity.product, &output.identity.fields_key, &hash)?;
+        let last = inputs.into_iter().filter_map(|input| {
+            Some(InputRef { product: input.product, fields_key: input.fields_key, content: input.content? })
+        });
+        let mut all: Vec<InputRef> = parts.into_iter().flat_map(|part| part.inputs).chain(last).collect();
+        all.sort_by(|a, b| (&a.product, &a.fields_key, &a.content).cmp(&(&b.product, &b.fields_key, &b.content)));
+        all.dedup();
         Ok(NewReceipt {
             product: output.identity.product.clone(),
             fields_key: output.identity.fields_key.clone(),
@@ -327,12 +330,7 @@ impl Dispatcher<'_> {
             given: now,
             ledger: self.reader.ledger_id()?,
             relayed_by: None,
-            inputs: inputs
-                .into_iter()
-                .filter_map(|input| {
-                    Some(InputRef { product: input.product, fields_key: input.fields_key, content: input.content? })
-                })
-                .collect(),
+            inputs: all,
             confirmed: now,
         })
     }
@@ -454,92 +452,23 @@ impl Dispatcher<'_> {
     }
 
     // What a step that may edit its inputs did to them: a new version, or a new name.
-    fn edited(&self, active: &Active) -> Result<Vec<Edit>, EngineError> {
-        let now = self.now();
+    fn edited(&self, active: &Active) -> Result<Vec<(usize, Edit)>, EngineError> {
+        let look = Look {
+            setup: &self.setup,
+            flow: &self.flow,
+            classifier: &self.classifier,
+            reader: &self.reader,
+            places: &self.places,
+            now: self.now(),
+        };
         let mut edits = Vec::new();
         for (n, task) in active.tasks.iter().enumerate() {
             for input in task.inputs.iter().filter(|input| input.role.is_empty()) {
-                let Some(row) = self.reader.file_at(&input.station, &input.path)? else { continue };
-                let Some(store) = self.places.store(&input.station) else { continue };
-                let Some(product) = self.flow.products.get(&input.product) else { continue };
-                let mut path = input.path.clone();
-                let mut renamed = None;
-                if matches!(store.stat(&path), Ok(None)) {
-                    let Some(new) = self.renamed(store.as_ref(), product, input) else { continue };
-                    renamed = Some(row.id);
-                    path = new;
-                }
-                let Ok(found) = store.hash(&path, &mut |_| {}) else { continue };
-                if renamed.is_none() && Some(found.hash) == row.content {
-                    continue;
-                }
-                let Some((_, fields)) = self.classifier.product(&self.flow, &input.station, &path, false) else {
-                    continue;
-                };
-                let data_hash = crate::probe::is_needed(product)
-                    .then(|| {
-                        let absolute = self.places.absolute(&input.station, &path)?;
-                        crate::probe::probe(&self.setup, product, &absolute).ok()?.data_hash
-                    })
-                    .flatten();
-                let mut all = row.fields.clone();
-                all.extend(fields);
-                let by_data = product.compare == thalweg_flow::Compare::Data;
-                let output = Output {
-                    station: input.station.clone(),
-                    path,
-                    identity: identity(product, all, row.range(), now),
-                    stat: stat_of(&found.meta),
-                    content: found.hash,
-                    data_hash,
-                    indexed: crate::facts::indexed_fields(&self.flow, &input.product).into_iter().collect(),
-                    origin: Origin::Made,
-                    run: active.runs.get(n).copied(),
-                    verify_mode: "read".into(),
-                    at: now,
-                };
-                let left = Some(RunOutput {
-                    product: input.product.clone(),
-                    fields_key: output.identity.fields_key.clone(),
-                    station: output.station.clone(),
-                    path: output.path.clone(),
-                    content: Some(if by_data { data_hash.unwrap_or(found.hash) } else { found.hash }),
-                    size: found.size,
-                    staged_name: String::new(),
-                    published: true,
-                });
-                edits.push(Edit { task: n, renamed, before: file_fact(&self.flow, row).hash, output, left });
+                let run = active.runs.get(n).copied();
+                edits.extend(look.edit(&Given::from(input), run)?.map(|edit| (n, edit)));
             }
         }
         Ok(edits)
-    }
-
-    fn renamed(
-        &self,
-        store: &dyn thalweg_store::Store,
-        product: &thalweg_flow::Product,
-        input: &thalweg_flow::planner::TaskInput,
-    ) -> Option<RelPath> {
-        let mut found = None;
-        let folder = input.path.parent();
-        let mut filter = |_: &RelPath| false;
-        let mut visit = |entry: thalweg_store::Entry| {
-            if let thalweg_store::Entry::Found { path, meta } = entry
-                && meta.kind == thalweg_store::Kind::File
-                && let Some((of, fields)) = self.classifier.product(&self.flow, &input.station, &path, false)
-                && of.name == product.name
-                && thalweg_flow::planner::identity_of_file(product, &fields) == input.identity
-            {
-                let known = self.reader.file_at(&input.station, &path).ok().flatten();
-                let another = |row: &thalweg_ledger::FileRow| row.stat.size != meta.size || row.stat.ino != meta.ino;
-                if known.is_none_or(|row| row.state != FileState::Present || another(&row)) {
-                    found = Some(path);
-                }
-            }
-            std::ops::ControlFlow::Continue(())
-        };
-        store.walk(&folder, &mut filter, &mut visit).ok()?;
-        found
     }
 
     fn record_failure(&mut self, active: &Active, end: &End, failure: &Failure) -> Result<(), EngineError> {
@@ -673,20 +602,6 @@ impl Dispatcher<'_> {
         facts.trouble()?;
         Ok(files)
     }
-}
-
-/// What a step did to one of its inputs.
-struct Edit {
-    /// The number of the task.
-    task: usize,
-    /// The file that has another name now.
-    renamed: Option<thalweg_ledger::FileId>,
-    /// The content before: its parts, if it is built up from parts, are in the new version too.
-    before: Option<thalweg_core::ContentHash>,
-    /// The new version.
-    output: Output,
-    /// The same as the run's output.
-    left: Option<RunOutput>,
 }
 
 fn run_output(flow: &thalweg_flow::Flow, output: &Staged, published: bool) -> RunOutput {

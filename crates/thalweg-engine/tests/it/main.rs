@@ -2,6 +2,7 @@
 
 mod backward;
 mod copies;
+mod cutoff;
 mod faults;
 mod forward;
 mod invariants;

@@ -31,6 +31,11 @@ impl Workshop {
         std::fs::write(path, content).expect("the file is written");
     }
 
+    #[expect(clippy::disallowed_methods, reason = "an instrument renames its files as it likes")]
+    pub(crate) fn rename(&self, from: &str, to: &str) {
+        std::fs::rename(self.path(from), self.path(to)).expect("the file is renamed");
+    }
+
     pub(crate) fn read(&self, name: &str) -> Option<String> {
         std::fs::read_to_string(self.path(name)).ok()
     }

@@ -1,5 +1,6 @@
 //! Writing: what a closure inside the writer can do. One module for each part of the ledger.
 
+mod clock;
 mod evidence;
 mod files;
 mod planning;

@@ -26,6 +26,21 @@ fn a_ledger_knows_itself() {
 }
 
 #[test]
+fn one_whose_making_was_cut_off_is_none_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.sqlite");
+    // What SQLite leaves when the first transaction did not come to its end.
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch("PRAGMA journal_mode = WAL; VACUUM").unwrap();
+    drop(conn);
+    assert!(path.exists());
+    assert!(matches!(Ledger::open_read_only(&path), Err(Error::Missing { .. })));
+    assert!(matches!(Ledger::open(&path), Err(Error::Missing { .. })));
+    Ledger::create(&path).unwrap();
+    assert!(Ledger::open_read_only(&path).is_ok());
+}
+
+#[test]
 fn a_missing_ledger_is_made_only_when_asked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");

@@ -402,12 +402,12 @@ does = { run = ["cp", "{in}", "{out}"] }
 }
 
 #[expect(clippy::print_stderr, reason = "a test that is left out says so")]
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     eprintln!("skipped: {why}");
 }
 
 /// Runs a test again within a user and mount namespace of its own, or as it is for root; `None` when neither can be.
-fn with_small_disk(test: &str) -> Option<()> {
+pub(crate) fn with_small_disk(test: &str) -> Option<()> {
     let inside = std::env::var_os("THALWEG_TEST_NAMESPACE").is_some();
     if inside {
         return Some(());
@@ -441,7 +441,7 @@ fn with_small_disk(test: &str) -> Option<()> {
     None
 }
 
-fn mount_small(at: &Path, size: &str) {
+pub(crate) fn mount_small(at: &Path, size: &str) {
     std::fs::create_dir_all(at).expect("a folder");
     let done = Command::new("mount")
         .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
@@ -452,7 +452,7 @@ fn mount_small(at: &Path, size: &str) {
 }
 
 /// Unmounts when the test ends, also by a failure.
-struct Mounted(PathBuf);
+pub(crate) struct Mounted(pub(crate) PathBuf);
 
 impl Drop for Mounted {
     fn drop(&mut self) {

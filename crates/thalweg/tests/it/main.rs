@@ -2,6 +2,7 @@
 
 mod adopt;
 mod architecture;
+mod campaigns;
 mod codes;
 mod demo;
 mod docs;
