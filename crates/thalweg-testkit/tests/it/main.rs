@@ -1,0 +1,2 @@
+//! Simulated histories in the suite.
+#![allow(missing_docs, reason = "tests")]
