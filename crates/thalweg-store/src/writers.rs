@@ -38,6 +38,11 @@ impl OpenWriters {
         Self(found)
     }
 
+    /// Makes what is known of these files and processes, for a simulated host.
+    pub fn known(files: impl IntoIterator<Item = (Meta, u32)>) -> Self {
+        Self(files.into_iter().map(|(meta, process)| ((meta.dev, meta.ino), process)).collect())
+    }
+
     /// Returns a process that has this file open for writing; never the own one.
     pub fn writer_of(&self, meta: &Meta) -> Option<u32> {
         self.0.get(&(meta.dev, meta.ino)).copied()

@@ -238,6 +238,7 @@ impl History {
         if act == Act::Half {
             self.world.note(format!("radar writes half of {path}"));
             self.world.present().closed.remove(&story);
+            self.world.present().open.insert(path.clone());
             radar.store.put(&path, &content[..content.len() / 2]);
             self.world.happened("radar", &path, WatchKind::Appeared);
             return;
@@ -250,6 +251,7 @@ impl History {
         // Whoever made it cares for its own data; ours begins here.
         let _ = radar.store.flush(&path);
         self.world.present().closed.insert(story, version);
+        self.world.present().open.remove(&path);
         let kind = if told.versions[version].renamed_in { WatchKind::MovedIn } else { WatchKind::Closed };
         self.world.happened("radar", &path, kind);
     }

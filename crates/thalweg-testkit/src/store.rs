@@ -1,5 +1,4 @@
-//! A station's store as one engine sees it: each call is a place at which the turn may go to another, a link may be cut,
-//! the host may die; and what it changed is checked at once.
+//! A station's store as one engine sees it: behind a link that may be cut, and gone when the host is dead.
 
 use std::fmt;
 use std::io::Read;
@@ -7,9 +6,9 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use thalweg_core::RelPath;
-use thalweg_engine::watch::WatchKind;
 use thalweg_store::{
-    Entry, Hashed, MemoryStore, Meta, OldContent, Publish, ReadStable, Space, Store, StoreError, WriteStaged,
+    Entry, Hashed, MemoryStore, Meta, OldContent, OpenWriters, Publish, ReadStable, Space, Store, StoreError,
+    WriteStaged,
 };
 
 use crate::schedule::Life;
@@ -53,43 +52,18 @@ impl SeenStore {
         Ok(())
     }
 
-    /// Carries a call out between two points.
-    fn call<T>(&self, what: &str, act: impl FnOnce(&MemoryStore) -> Answer<T>) -> Answer<T> {
-        if !self.world.scheduler.caller_is_dying() {
-            self.world.scheduler.point(what);
-        }
+    fn call<T>(&self, act: impl FnOnce(&MemoryStore) -> Answer<T>) -> Answer<T> {
         self.reachable()?;
         let answer = act(&self.station.store);
-        if !self.world.scheduler.caller_is_dying() {
-            self.world.scheduler.point("after");
-        }
+        // A link that broke meanwhile lets no answer through.
+        self.reachable()?;
         answer
-    }
-
-    /// Carries out a call that changes names; what they hold is checked before anybody else has the turn.
-    fn change<T>(
-        &self,
-        what: &str,
-        names: &[(&RelPath, WatchKind)],
-        act: impl FnOnce(&MemoryStore) -> Answer<T>,
-    ) -> Answer<T> {
-        self.call(what, |store| {
-            let answer = act(store);
-            for (path, kind) in names {
-                self.world.check_name(&self.station, path);
-                self.world.happened(self.station.name, path, *kind);
-            }
-            if what == "remove" {
-                self.world.check_nothing_lost();
-            }
-            answer
-        })
     }
 }
 
 impl Store for SeenStore {
     fn stat(&self, path: &RelPath) -> Answer<Option<Meta>> {
-        self.call("stat", |store| store.stat(path))
+        self.call(|store| store.stat(path))
     }
 
     fn walk(
@@ -98,11 +72,11 @@ impl Store for SeenStore {
         filter: &mut dyn FnMut(&RelPath) -> bool,
         visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
     ) -> Answer<()> {
-        self.call("walk", |store| store.walk(below, filter, visit))
+        self.call(|store| store.walk(below, filter, visit))
     }
 
     fn open_read(&self, path: &RelPath) -> Answer<Box<dyn ReadStable>> {
-        let file = self.call("open", |store| store.open_read(path))?;
+        let file = self.call(|store| store.open_read(path))?;
         Ok(Box::new(SeenRead { store: self.clone(), file }))
     }
 
@@ -111,69 +85,80 @@ impl Store for SeenStore {
     }
 
     fn staging(&self, task_id: &str, target: &RelPath) -> Answer<RelPath> {
-        self.call("staging", |store| store.staging(task_id, target))
+        self.call(|store| store.staging(task_id, target))
     }
 
     fn discard_staging(&self, staging: &RelPath) -> Answer<()> {
-        self.call("discard", |store| store.discard_staging(staging))
+        self.call(|store| store.discard_staging(staging))
     }
 
     fn write_staged(&self, path: &RelPath, from: u64, reserve: u64) -> Answer<Box<dyn WriteStaged>> {
-        let file = self.call("create", |store| store.write_staged(path, from, reserve))?;
+        let file = self.call(|store| store.write_staged(path, from, reserve))?;
         Ok(Box::new(SeenWrite { store: self.clone(), file }))
     }
 
     fn publish(&self, staged: &RelPath, target: &RelPath, how: Publish<'_>) -> Answer<Meta> {
-        self.change("publish", &[(target, WatchKind::MovedIn)], |store| store.publish(staged, target, how))
+        self.call(|store| store.publish(staged, target, how))
     }
 
     fn flush(&self, path: &RelPath) -> Answer<()> {
-        self.call("flush", |store| store.flush(path))
+        self.call(|store| store.flush(path))
     }
 
     fn remove_verified(&self, path: &RelPath, expected: &Meta, old: OldContent<'_>) -> Answer<()> {
-        self.change("remove", &[(path, WatchKind::Gone)], |store| store.remove_verified(path, expected, old))
+        self.call(|store| store.remove_verified(path, expected, old))
     }
 
     fn empty_trash(&self, is_over: &dyn Fn(&str) -> bool) -> Answer<u64> {
-        self.call("empty trash", |store| store.empty_trash(is_over))
+        self.call(|store| store.empty_trash(is_over))
     }
 
     fn write_atomically(&self, path: &RelPath, bytes: &[u8]) -> Answer<()> {
-        self.change("write", &[(path, WatchKind::MovedIn)], |store| store.write_atomically(path, bytes))
+        self.call(|store| store.write_atomically(path, bytes))
     }
 
     fn free_space(&self) -> Answer<Space> {
-        self.call("space", Store::free_space)
+        self.call(Store::free_space)
     }
 
     fn make_folder(&self, path: &RelPath) -> Answer<()> {
-        self.call("make folder", |store| store.make_folder(path))
+        self.call(|store| store.make_folder(path))
     }
 
     fn remove_empty_folders(&self, path: &RelPath, upto: &RelPath) -> Answer<()> {
-        self.call("remove folders", |store| store.remove_empty_folders(path, upto))
+        self.call(|store| store.remove_empty_folders(path, upto))
     }
 
     fn move_within(&self, from: &RelPath, to: &RelPath) -> Answer<()> {
-        let names = [(from, WatchKind::Gone), (to, WatchKind::MovedIn)];
-        self.change("move", &names, |store| store.move_within(from, to))
+        self.call(|store| store.move_within(from, to))
     }
 
     fn set_mtime(&self, path: &RelPath, mtime_ns: i64) -> Answer<()> {
-        self.change("set mtime", &[(path, WatchKind::Attrib)], |store| store.set_mtime(path, mtime_ns))
+        self.call(|store| store.set_mtime(path, mtime_ns))
     }
 
     fn set_mode(&self, path: &RelPath, mode: u32) -> Answer<()> {
-        self.change("set mode", &[(path, WatchKind::Attrib)], |store| store.set_mode(path, mode))
+        self.call(|store| store.set_mode(path, mode))
     }
 
     fn touch(&self, path: &RelPath) -> Answer<()> {
-        self.change("touch", &[(path, WatchKind::Closed)], |store| store.touch(path))
+        self.call(|store| store.touch(path))
+    }
+
+    fn open_writers(&self) -> OpenWriters {
+        // Who writes on another host cannot be seen.
+        let here = self.station.host == self.life.0;
+        let open = if here { self.world.open_at(self.station.name) } else { Vec::new() };
+        let met = open.iter().filter_map(|path| self.station.store.stat(path).ok().flatten());
+        OpenWriters::known(met.map(|meta| (meta, 1)))
+    }
+
+    fn writer(&self, path: &RelPath) -> Answer<Option<u32>> {
+        Ok(self.stat(path)?.and_then(|meta| self.open_writers().writer_of(&meta)))
     }
 
     fn link(&self, existing: &RelPath, new: &RelPath) -> Answer<()> {
-        self.change("link", &[(new, WatchKind::Appeared)], |store| store.link(existing, new))
+        self.call(|store| store.link(existing, new))
     }
 }
 
@@ -187,7 +172,7 @@ impl Read for SeenRead {
         // A small piece at a time, so that others come in between.
         let end = buffer.len().min(90);
         let file = &mut self.file;
-        let read = self.store.call("read", |_| Ok(file.read(&mut buffer[..end])));
+        let read = self.store.call(|_| Ok(file.read(&mut buffer[..end])));
         read.map_err(std::io::Error::other)?
     }
 }
@@ -207,7 +192,7 @@ impl ReadStable for SeenRead {
 
     fn finish(self: Box<Self>, read: u64) -> Answer<Meta> {
         let Self { store, file } = *self;
-        store.call("end reading", |_| file.finish(read))
+        store.call(|_| file.finish(read))
     }
 }
 
@@ -219,21 +204,21 @@ struct SeenWrite {
 impl WriteStaged for SeenWrite {
     fn append(&mut self, bytes: &[u8]) -> Answer<()> {
         let file = &mut self.file;
-        self.store.call("append", |_| file.append(bytes))
+        self.store.call(|_| file.append(bytes))
     }
 
     fn append_hole(&mut self, length: u64) -> Answer<()> {
         let file = &mut self.file;
-        self.store.call("append", |_| file.append_hole(length))
+        self.store.call(|_| file.append_hole(length))
     }
 
     fn flush_to_medium(&mut self) -> Answer<()> {
         let file = &mut self.file;
-        self.store.call("flush", |_| file.flush_to_medium())
+        self.store.call(|_| file.flush_to_medium())
     }
 
     fn finish(self: Box<Self>, mtime_ns: Option<i64>, mode: Option<u32>) -> Answer<Meta> {
         let Self { store, file } = *self;
-        store.call("end writing", |_| file.finish(mtime_ns, mode))
+        store.call(|_| file.finish(mtime_ns, mode))
     }
 }

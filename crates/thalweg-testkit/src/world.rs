@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::SignedDuration;
 use thalweg_core::{Clock, ManualClock, RelPath, Timestamp};
 use thalweg_engine::watch::{Tell, WatchEvent, WatchKind, WatchMessage, WatchReason};
-use thalweg_store::MemoryStore;
+use thalweg_store::{CallInfo, MemoryStore, Moment};
 
 use crate::schedule::{Life, Scheduler};
 use crate::script::{Script, moment};
@@ -67,7 +67,9 @@ pub struct Present {
     pub broken: Vec<String>,
     /// What happened, for the story of a failing seed.
     pub story: Vec<String>,
-    /// Stems of files whose last version is closed, with the version's number.
+    /// Files at the radar that are open for writing.
+    pub open: BTreeSet<RelPath>,
+    /// Stories whose last version is closed, with the version's number.
     pub closed: BTreeMap<usize, usize>,
     watches: Vec<Watch>,
     lives: Vec<u64>,
@@ -107,7 +109,37 @@ impl World {
             })
             .collect();
         let present = Present { lives: vec![0; script.ledgers], ..Present::default() };
-        Arc::new(Self { scheduler, script, stations, clocks, time, present: Mutex::new(present) })
+        let world = Arc::new(Self { scheduler, script, stations, clocks, time, present: Mutex::new(present) });
+        for (n, station) in world.stations.iter().enumerate() {
+            let seen = Arc::downgrade(&world);
+            station.store.set_hook(move |call| {
+                if let Some(world) = seen.upgrade() {
+                    world.called(n, call);
+                }
+            });
+        }
+        world
+    }
+
+    /// Each call of the system is a place at which the turn may go to another; what it changed is checked at once.
+    fn called(&self, station: usize, call: &CallInfo<'_>) {
+        let station = &self.stations[station];
+        if call.moment() == Moment::After {
+            for path in call.changed_names() {
+                self.check_name(station, &path);
+                let kind = match (call.name(), call.second_path()) {
+                    ("unlinkat", _) => WatchKind::Gone,
+                    ("renameat" | "renameat2", Some(to)) if to != path => WatchKind::Gone,
+                    ("renameat" | "renameat2", _) => WatchKind::MovedIn,
+                    _ => WatchKind::Closed,
+                };
+                if kind == WatchKind::Gone {
+                    self.check_nothing_lost();
+                }
+                self.happened(station.name, &path, kind);
+            }
+        }
+        self.scheduler.point(call.name());
     }
 
     /// Returns what changes.
@@ -157,6 +189,11 @@ impl World {
         }
         drop(present);
         self.life(host)
+    }
+
+    /// Returns the files of a station that are open for writing.
+    pub fn open_at(&self, station: &str) -> Vec<RelPath> {
+        if station == "radar" { self.present().open.iter().cloned().collect() } else { Vec::new() }
     }
 
     /// Tells if one host can reach another.

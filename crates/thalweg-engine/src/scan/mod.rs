@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use thalweg_core::RelPath;
 use thalweg_flow::Flow;
 use thalweg_ledger::{FileId, FileState, Reader, Stat};
-use thalweg_store::{Entry, Kind, Meta, OpenWriters, Store, StoreError};
+use thalweg_store::{Entry, Kind, Meta, Store, StoreError};
 
 use crate::classify::Classifier;
 use crate::dispatcher::{Inbox, Message};
@@ -283,7 +283,7 @@ impl Scan<'_> {
         if self.batch.is_empty() {
             return;
         }
-        let writers = OpenWriters::snapshot();
+        let writers = self.store.open_writers();
         let mut batch = std::mem::take(&mut self.batch);
         for seen in &mut batch {
             let meta = Meta {

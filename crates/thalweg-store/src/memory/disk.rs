@@ -11,7 +11,7 @@ use rustix::path::Arg;
 use thalweg_core::Clock;
 
 use super::fault::Fault;
-use super::files::{DEVICE, Files, ROOT, joined};
+use super::files::{Files, ROOT, joined};
 use super::hook::{At, CallInfo, Moment};
 use crate::disk::{Disk, Entries, Facts, Listed, MountId};
 use crate::{Kind, OpenWriters, Space};
@@ -62,8 +62,11 @@ enum Order {
 }
 
 impl SimDisk {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, files: Arc::default() }
+    /// Makes an empty disk with this device number.
+    pub(super) fn new(clock: Arc<dyn Clock>, device: u64) -> Self {
+        let disk = Self { clock, files: Arc::default() };
+        disk.lock().device = device;
+        disk
     }
 
     /// Takes the files over even from a caller that panicked: nothing is done by halves while they are locked.
@@ -321,7 +324,7 @@ impl Disk for SimDisk {
     }
 
     fn mount(&self, folder: &SimHandle) -> Result<MountId, Errno> {
-        self.on("statx", folder, |_| Ok((0, 0, DEVICE)))
+        self.on("statx", folder, |files| Ok((0, 0, files.device)))
     }
 
     fn space(&self, folder: &SimHandle) -> Result<Space, Errno> {

@@ -14,9 +14,6 @@ use super::medium::{Kept, Step};
 use crate::disk::Facts;
 use crate::{Kind, Meta, Space};
 
-/// The device number of every disk in memory.
-pub(super) const DEVICE: u64 = 1;
-
 /// The inode of the root.
 pub(super) const ROOT: u64 = 1;
 
@@ -57,6 +54,8 @@ pub(super) struct Files {
     /// Changes of names that have not reached the medium, oldest first.
     pub(super) steps: std::collections::VecDeque<Step>,
     pub(super) available: bool,
+    /// Its device number.
+    pub(super) device: u64,
     /// Renames neither exchange nor refuse to replace, as on NFS.
     pub(super) plain: bool,
     pub(super) capacity: Option<u64>,
@@ -83,6 +82,7 @@ impl Default for Files {
             inodes: vec![None],
             steps: std::collections::VecDeque::new(),
             available: true,
+            device: 0,
             plain: false,
             capacity: None,
             used: 0,
@@ -194,7 +194,7 @@ impl Files {
         let inode = self.inode(ino)?;
         let size = inode.bytes.len() as u64;
         let Inode { kind, mtime_ns, ctime_ns, mode, .. } = *inode;
-        Ok(Facts { meta: Meta { kind, size, mtime_ns, ctime_ns, ino, dev: DEVICE, mode }, taken: size })
+        Ok(Facts { meta: Meta { kind, size, mtime_ns, ctime_ns, ino, dev: self.device, mode }, taken: size })
     }
 
     /// Returns what has a name in a folder.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub(crate) use disk::SimDisk;
 pub use fault::Fault;
-use files::{DEVICE, Files, ROOT};
+use files::{Files, ROOT};
 pub use hook::{CallInfo, Moment};
 use rustix::io::Errno;
 use thalweg_core::{Clock, RelPath};
@@ -32,7 +32,9 @@ pub type MemoryStore = DiskStore<SimDisk>;
 impl MemoryStore {
     /// Makes an empty store; `name` stands in errors, times come from `clock`.
     pub fn new(name: &str, clock: Arc<dyn Clock>) -> Self {
-        Self::open_on(SimDisk::new(clock), PathBuf::from(name), RootId { dev: DEVICE, ino: ROOT })
+        // Stores of other names are other file systems: two files of one inode number are not one file.
+        let device = name.bytes().fold(1_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        Self::open_on(SimDisk::new(clock, device), PathBuf::from(name), RootId { dev: device, ino: ROOT })
     }
 
     /// Makes the store fail at a later call.
