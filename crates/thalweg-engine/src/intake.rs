@@ -1,6 +1,6 @@
 //! Taking a file that is ready: reading it once for its digest, and asking its format about it.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use thalweg_core::{ErrorClass, RelPath};
@@ -46,14 +46,14 @@ pub(crate) enum Outcome {
 
 /// Threads that take files.
 pub(crate) struct Intake {
-    jobs: Option<SyncSender<Take>>,
+    jobs: Option<Sender<Take>>,
     threads: Vec<Box<dyn Working>>,
     host: Arc<dyn Host>,
 }
 
 impl Intake {
     pub(crate) fn start(setup: &Setup, flow: &Arc<Flow>, places: &Places, tell: &Inbox) -> Self {
-        let (jobs, waiting) = sync_channel::<Take>(100_000);
+        let (jobs, waiting) = channel::<Take>();
         let waiting = Arc::new(Mutex::new(waiting));
         let threads = (0..setup.host.readers())
             .filter_map(|n| {
@@ -69,7 +69,7 @@ impl Intake {
 
     /// Hands a file over; false when too many wait already, then it is offered again later.
     pub(crate) fn offer(&self, take: Take) -> bool {
-        let taken = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(take).is_ok());
+        let taken = self.jobs.as_ref().is_some_and(|jobs| jobs.send(take).is_ok());
         self.host.told();
         taken
     }

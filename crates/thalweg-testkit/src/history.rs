@@ -74,26 +74,24 @@ struct History {
     faults: u64,
 }
 
-/// Lives through the history of a seed; `faults` at most go wrong on purpose.
+/// Lives through the history of a seed; `faults` at most go wrong on purpose. What happened is told only with `story`.
 ///
 /// # Errors
 ///
 /// If the simulator itself cannot work: no room for ledgers, a flow that does not parse.
-pub fn live(seed: u64, faults: u64) -> Result<Shown, String> {
+pub fn live(seed: u64, faults: u64, story: bool) -> Result<Shown, String> {
     let script = Script::new(seed);
-    let source = Source::new("flow.toml", &script.flow);
-    let parsed = parse(&source, &Settings { set: BTreeMap::new(), ..Settings::default() }, &Nowhere)
-        .map_err(|problems| problems.render(false, 100))?;
+    let flow = flow_of(&script.flow)?;
     let shared = Path::new("/dev/shm");
     let folder = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
     let folder = folder.map_err(|error| format!("no folder for ledgers: {error}"))?;
     let chance = Chance::new(seed);
-    let world = World::new(script, Scheduler::new(chance.fork(2)));
+    let world = World::new(script, Scheduler::new(chance.fork(2)), story);
     let hosts = (0..world.script.ledgers).map(|_| HostState::default()).collect();
     let mut history = History {
         world: world.clone(),
         folder: folder.path().to_owned(),
-        flow: Arc::new(parsed.flow),
+        flow,
         hosts,
         chance: chance.fork(3),
         heals: Vec::new(),
@@ -112,6 +110,21 @@ pub fn live(seed: u64, faults: u64) -> Result<Shown, String> {
         broken: present.broken.clone(),
         story: present.story.clone(),
     })
+}
+
+/// Reads a flow, each text once.
+fn flow_of(text: &str) -> Result<Arc<Flow>, String> {
+    static READ: Mutex<BTreeMap<String, Arc<Flow>>> = Mutex::new(BTreeMap::new());
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(flow) = read.get(text) {
+        return Ok(flow.clone());
+    }
+    let source = Source::new("flow.toml", text);
+    let parsed = parse(&source, &Settings { set: BTreeMap::new(), ..Settings::default() }, &Nowhere)
+        .map_err(|problems| problems.render(false, 100))?;
+    let flow = Arc::new(parsed.flow);
+    read.insert(text.to_owned(), flow.clone());
+    Ok(flow)
 }
 
 impl History {
@@ -215,7 +228,11 @@ impl History {
         let work = move || {
             let result = Engine::open(setup).and_then(|engine| {
                 lock(&running).handle = Some(engine.handle());
-                engine.run(Mode::Forever, &mut |event| world.note(format!("host {host}: {}", crate::tell(event))))
+                engine.run(Mode::Forever, &mut |event| {
+                    if world.tells {
+                        world.note(format!("host {host}: {event:?}"));
+                    }
+                })
             });
             lock(&running).ended = Some(result.map(drop).map_err(|error| crate::in_full(&error)));
         };
@@ -249,7 +266,7 @@ impl History {
         }
         radar.store.put(&path, content);
         // Whoever made it cares for its own data; ours begins here.
-        let _ = radar.store.flush(&path);
+        let _ = radar.store.flush(&path.parent());
         self.world.present().closed.insert(story, version);
         self.world.present().open.remove(&path);
         let kind = if told.versions[version].renamed_in { WatchKind::MovedIn } else { WatchKind::Closed };

@@ -25,8 +25,3 @@ fn in_full(error: &dyn std::error::Error) -> String {
     }
     text
 }
-
-/// Returns an event of an engine in one line.
-fn tell(event: &thalweg_engine::Event) -> String {
-    format!("{event:?}")
-}

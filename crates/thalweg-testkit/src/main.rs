@@ -53,7 +53,7 @@ fn main() -> ExitCode {
                     if seed >= end {
                         return;
                     }
-                    let shown = live(seed, arguments.faults);
+                    let shown = live(seed, arguments.faults, arguments.story);
                     let _one_at_a_time = print.lock();
                     match shown {
                         Ok(shown) => {

@@ -85,13 +85,15 @@ pub struct World {
     pub stations: Vec<Station>,
     /// The clocks of the hosts.
     pub clocks: Vec<Arc<HostClock>>,
+    /// Whether the story is told.
+    pub tells: bool,
     time: Arc<ManualClock>,
     present: Mutex<Present>,
 }
 
 impl World {
     /// Makes the world of a script.
-    pub fn new(script: Script, scheduler: Scheduler) -> Arc<Self> {
+    pub fn new(script: Script, scheduler: Scheduler, tells: bool) -> Arc<Self> {
         let time = Arc::new(ManualClock::new(moment(0)));
         let clocks: Vec<Arc<HostClock>> =
             (0..script.ledgers).map(|_| Arc::new(HostClock { base: time.clone(), wrong_by: Mutex::new(0) })).collect();
@@ -109,7 +111,7 @@ impl World {
             })
             .collect();
         let present = Present { lives: vec![0; script.ledgers], ..Present::default() };
-        let world = Arc::new(Self { scheduler, script, stations, clocks, time, present: Mutex::new(present) });
+        let world = Arc::new(Self { scheduler, script, stations, clocks, tells, time, present: Mutex::new(present) });
         for (n, station) in world.stations.iter().enumerate() {
             let seen = Arc::downgrade(&world);
             station.store.set_hook(move |call| {
@@ -165,6 +167,9 @@ impl World {
 
     /// Adds to the story.
     pub fn note(&self, what: String) {
+        if !self.tells {
+            return;
+        }
         let line = format!("{:>7} s, step {:>5}: {what}", self.seconds(), self.scheduler.steps());
         self.present().story.push(line);
     }
