@@ -1,25 +1,19 @@
 //! After a crash: runs that were cut off are brought to an end, staged outputs appear together or not at all, and no
 //! temporary name stays.
 
-use std::collections::BTreeSet;
-use std::ops::ControlFlow;
-
 use thalweg_core::{ContentHash, RelPath, Timestamp};
 use thalweg_flow::planner::identity_of_file;
 use thalweg_ledger::{
     Contribution, FileState, InputRef, Ledger, Origin, Output, QuarantineRow, Reader, RunEnd, RunOutput, RunRow,
     RunState,
 };
-use thalweg_store::{Entry, Kind, Meta, OldContent, Publish, STAGING, Store};
+use thalweg_store::{Kind, Meta, OldContent, Publish, Store};
 
 use crate::classify::{Classifier, QUARANTINE, identity};
 use crate::edits::{Edit, Given, Look};
 use crate::runner::staging_mark;
 use crate::scan::{stat_of, stat_of_unit};
 use crate::{EngineError, Places, Setup, probe};
-
-/// How long the staging folders of another ledger's runs are left alone.
-const ABANDONED: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
 
 /// Names looked at for a file in the quarantine before giving up.
 const QUARANTINE_NAMES: u32 = 1000;
@@ -51,9 +45,6 @@ pub(crate) fn recover(
                 tx.run_finish(id, &end)
             })?;
         }
-    }
-    for (_, _, store) in places.stations() {
-        remove_staging(store.as_ref(), &mark, now);
     }
     // Whatever a probe left belongs to none any more; if it cannot go, it only takes room.
     let _ = std::fs::remove_dir_all(setup.state.join("probes"));
@@ -346,32 +337,6 @@ fn published(store: &dyn Store, output: &RunOutput, found: Found, moves: bool) -
             store.publish(&name, &output.path, Publish::Replace { expected: &expected, old: OldContent::Drop }).ok()
         }
     }
-}
-
-// What an earlier engine of this ledger staged belongs to no run any more; what one of another ledger did, only when it
-// has not been touched for so long that nobody will come back for it.
-fn remove_staging(store: &dyn Store, mark: &str, now: Timestamp) {
-    let staging = RelPath::from_text(STAGING);
-    let mut folders = BTreeSet::new();
-    let listed = store.walk(&staging, &mut |_| false, &mut |entry| {
-        if let Entry::Found { path, meta } = entry
-            && meta.kind == Kind::Folder
-            && (path.file_name().starts_with(mark) || is_abandoned(&meta, now))
-        {
-            folders.insert(path);
-        }
-        ControlFlow::Continue(())
-    });
-    if listed.is_ok() {
-        for folder in folders {
-            let _ = store.discard_staging(&folder);
-        }
-    }
-}
-
-fn is_abandoned(meta: &Meta, now: Timestamp) -> bool {
-    let touched = Timestamp::from_nanosecond(i128::from(meta.mtime_ns));
-    touched.is_ok_and(|touched| now.duration_since(touched) > ABANDONED)
 }
 
 // A bad file that was recorded and not yet moved is moved now; one that was moved and not yet recorded is recorded.

@@ -148,6 +148,11 @@ impl Places {
         })
     }
 
+    /// Returns the stations of this host and those that are mounted here.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Arc<dyn Store>)> {
+        self.stores.iter().map(|(name, place)| (name.as_str(), &place.store))
+    }
+
     /// Returns the stations of this host.
     pub fn stations(&self) -> impl Iterator<Item = (&str, &Path, &Arc<dyn Store>)> {
         let here = self.stores.iter().filter(|(_, place)| place.here);

@@ -10,7 +10,7 @@ use thalweg_engine::watch::WatchKind;
 use thalweg_engine::{Engine, Handle, Mode, Setup};
 use thalweg_flow::{Flow, Nowhere, Settings, Source, parse};
 use thalweg_ledger::{Ledger, RunFilter, RunState};
-use thalweg_store::{Fault, Store as _};
+use thalweg_store::Fault;
 
 use crate::host::SimulatedHost;
 use crate::schedule::{Scheduler, Turn};
@@ -266,7 +266,7 @@ impl History {
         }
         radar.store.put(&path, content);
         // Whoever made it cares for its own data; ours begins here.
-        let _ = radar.store.flush(&path.parent());
+        radar.store.settle();
         self.world.present().closed.insert(story, version);
         self.world.present().open.remove(&path);
         let kind = if told.versions[version].renamed_in { WatchKind::MovedIn } else { WatchKind::Closed };
@@ -291,8 +291,9 @@ impl History {
             2..=4 => {
                 self.world.note(format!("the power of host {host} is cut"));
                 self.down(host);
+                let seed = self.chance.next();
                 for station in self.world.stations.iter().filter(|station| station.host == host) {
-                    station.store.power_cut();
+                    station.store.power_cut_seeded(seed);
                 }
                 self.world.check_all();
                 self.heals.push((later, Heal::Start(host)));

@@ -12,6 +12,7 @@ mod requests;
 mod retain;
 mod rounds;
 mod start;
+mod sweep;
 mod tasks;
 mod versions;
 
@@ -185,6 +186,8 @@ pub(crate) struct Dispatcher<'r> {
     outcome: Outcome,
     slots: usize,
     staging_mark: String,
+    /// Stations where something staged may be left, and when they are looked at again.
+    unswept: BTreeMap<String, Timestamp>,
     watchdog: Option<(Duration, std::time::Instant)>,
 }
 
@@ -257,6 +260,7 @@ impl<'r> Dispatcher<'r> {
             stopping: None,
             outcome: Outcome::default(),
             staging_mark,
+            unswept: BTreeMap::new(),
             watchdog: crate::notify::watchdog().map(|every| (every / 2, std::time::Instant::now())),
         };
         dispatcher.begin_work()?;
@@ -271,6 +275,7 @@ impl<'r> Dispatcher<'r> {
         for note in &flow.notes {
             self.say(&Event::Note { place: note.place.clone(), message: note.message.clone() });
         }
+        self.sweep_all();
         self.read_settings();
         self.ask_versions()?;
         // Between two starts the clock may have been set back, too.
@@ -409,6 +414,7 @@ impl<'r> Dispatcher<'r> {
             self.plan_requests()?;
             self.start_tasks()?;
             self.retention()?;
+            self.sweep();
             self.feed_watchdog();
             if self.stopping.is_some() {
                 if self.may_leave() {

@@ -196,6 +196,11 @@ impl Dispatcher<'_> {
         }
     }
 
+    /// Returns the name of the staging folders of a run.
+    pub(super) fn staging_of(&self, run: RunId) -> String {
+        format!("{}{run}", self.staging_mark)
+    }
+
     fn recorded(&self, tasks: &[Task]) -> Result<BTreeMap<(String, RelPath), thalweg_ledger::Stat>, EngineError> {
         let mut recorded = BTreeMap::new();
         for input in tasks.iter().flat_map(|task| &task.inputs).filter(|input| !input.station.is_empty()) {
@@ -262,7 +267,7 @@ impl Dispatcher<'_> {
         let job = Job {
             no,
             run: lead.0,
-            staging: format!("{}{}", self.staging_mark, lead.0),
+            staging: self.staging_of(lead),
             attempt,
             tasks: tasks.clone(),
             flow: self.flow.clone(),

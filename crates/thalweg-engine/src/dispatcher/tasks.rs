@@ -140,6 +140,7 @@ impl Dispatcher<'_> {
             if let Some(thread) = active.thread.take() {
                 let _ = thread.join();
             }
+            end.unswept.iter().for_each(|station| self.is_unswept(station));
             for task in &active.tasks {
                 self.running.remove(&(task.key.step.clone(), task.key.text()));
             }

@@ -171,6 +171,8 @@ pub(crate) struct End {
     pub(crate) reports: Vec<ReportLine>,
     /// The command line as it was filled.
     pub(crate) command: Vec<String>,
+    /// Stations where what it staged could not be removed.
+    pub(crate) unswept: std::collections::BTreeSet<String>,
 }
 
 impl Job {
@@ -188,7 +190,7 @@ pub(crate) fn staging_mark(reader: &Reader) -> Result<String, thalweg_ledger::Er
 
 /// Carries a job out and tells of it.
 pub(crate) fn carry_out(job: &Job) {
-    let end = match job.step().map(|step| step.does.clone()) {
+    let mut end = match job.step().map(|step| step.does.clone()) {
         Some(Verb::Send | Verb::Fetch) => copies::deliver(job),
         Some(Verb::Copy | Verb::Link | Verb::Move) => copies::within(job),
         Some(Verb::Builtin(line)) => command::run(job, &line, true),
@@ -198,7 +200,7 @@ pub(crate) fn carry_out(job: &Job) {
             ..End::default()
         },
     };
-    publish::discard(job);
+    end.unswept = publish::discard(job);
     // The dispatcher may be gone already; then nobody needs to know.
     job.tell.tell(Told::Ended { no: job.no, end: Box::new(end) });
 }

@@ -1,5 +1,7 @@
 //! Bringing staged outputs to their final names.
 
+use std::collections::BTreeSet;
+
 use thalweg_core::{ErrorClass, RelPath};
 use thalweg_store::{OldContent, Publish, Store, StoreError};
 
@@ -75,13 +77,16 @@ pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Removes the staging folders of a run.
-pub(crate) fn discard(job: &Job) {
+/// Removes the staging folders of a run; returns the stations where that failed.
+pub(crate) fn discard(job: &Job) -> BTreeSet<String> {
+    let mut left = BTreeSet::new();
     for output in job.tasks.iter().flat_map(|task| &task.outputs) {
         if let Some(store) = job.places.store(&output.station) {
             let folder = RelPath::from_text(format!("{}/{}", thalweg_store::STAGING, job.staging));
-            // What cannot be removed now is removed at the next start.
-            let _ = store.discard_staging(&folder);
+            if store.discard_staging(&folder).is_err() {
+                left.insert(output.station.clone());
+            }
         }
     }
+    left
 }
