@@ -98,8 +98,19 @@ pub(crate) fn scan(
     started: thalweg_core::Timestamp,
     tell: &Inbox,
 ) {
+    let told = |end| {
+        tell.send(Message::Scanned { whole: below.as_str().is_empty(), end });
+    };
+    // What is recorded from now on is not missing because this listing does not know it.
+    let reader = match reader.fixed() {
+        Ok(reader) => reader,
+        Err(error) => {
+            let error = Some(crate::runner::publish::in_full(&error));
+            return told(Scanned { station: station.to_owned(), started, entries: 0, error, missing: Vec::new() });
+        }
+    };
     let recorded = reader.meta(&root_meta(station));
-    let end = std::thread::scope(|scope| {
+    told(std::thread::scope(|scope| {
         let mut scan = Scan {
             station,
             flow,
@@ -122,8 +133,7 @@ pub(crate) fn scan(
             (Ok(_), Some(error)) | (Err(error), _) => (Vec::new(), Some(error)),
         };
         Scanned { station: station.to_owned(), started, entries: scan.entries, error, missing }
-    });
-    tell.send(Message::Scanned { whole: below.as_str().is_empty(), end });
+    }));
 }
 
 struct Scan<'a> {

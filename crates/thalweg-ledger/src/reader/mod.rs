@@ -43,6 +43,14 @@ impl Reader {
         Ok(value)
     }
 
+    /// Makes this reader see the ledger as it is now until it is dropped; to be dropped soon, as after
+    /// [`Reader::snapshot`].
+    pub fn fixed(self) -> Result<Self, Error> {
+        self.db.batch("BEGIN")?;
+        self.db.value::<i64>("SELECT count(*) FROM meta", [])?;
+        Ok(self)
+    }
+
     /// Returns a number that changes whenever another connection has changed the ledger.
     pub fn data_version(&self) -> Result<i64, Error> {
         Ok(self.db.value("PRAGMA data_version", [])?.unwrap_or(0))
