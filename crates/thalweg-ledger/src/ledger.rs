@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::kinds::Change;
 use crate::open::{self, Options};
+use crate::pool::Pool;
 use crate::rows::{ObserveOutcome, Observed};
 use crate::writer::{Call, Job, Writer};
 use crate::{Error, Reader, Tx};
@@ -29,6 +30,7 @@ struct Inner {
     options: Options,
     /// None when open for reading only.
     writer: Option<Channel>,
+    pool: Pool,
 }
 
 struct Channel {
@@ -86,7 +88,7 @@ impl Ledger {
         let path = path.as_ref().to_owned();
         let options = Options::default();
         open::reader(&path, &options)?;
-        Ok(Self(Arc::new(Inner { path, options, writer: None })))
+        Ok(Self(Arc::new(Inner { path, options, writer: None, pool: Pool::default() })))
     }
 
     fn start(path: &Path, create: bool, options: Options) -> Result<Self, Error> {
@@ -99,7 +101,7 @@ impl Ledger {
             .map_err(|_| Error::Closed { path: path.to_owned() })?;
         let id = thread.thread().id();
         let writer = Some(Channel { jobs: Some(jobs), thread: Some(thread), id });
-        Ok(Self(Arc::new(Inner { path: path.to_owned(), options, writer })))
+        Ok(Self(Arc::new(Inner { path: path.to_owned(), options, writer, pool: Pool::default() })))
     }
 
     /// Returns where the ledger lies.
@@ -143,7 +145,11 @@ impl Ledger {
 
     /// Opens a connection for reading. It sees what was durable when each of its queries began.
     pub fn reader(&self) -> Result<Reader, Error> {
-        open::reader(&self.0.path, &self.0.options).map(Reader::new)
+        if let Some(idle) = self.0.pool.take() {
+            return Ok(Reader::new(idle));
+        }
+        let db = open::reader(&self.0.path, &self.0.options)?;
+        Ok(Reader::new(self.0.pool.lend(db)))
     }
 
     /// Records the files of a scan, many in one transaction, and hands each with its outcome to `each`.

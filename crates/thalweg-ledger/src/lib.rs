@@ -9,6 +9,7 @@ mod error;
 mod kinds;
 mod ledger;
 mod open;
+mod pool;
 mod reader;
 mod rows;
 mod tx;

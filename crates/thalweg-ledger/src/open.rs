@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::Error;
@@ -161,6 +162,8 @@ fn connect(path: &Path, flags: OpenFlags, options: &Options) -> Result<Db, Error
     let conn = Connection::open_with_flags(path, flags).map_err(|error| Error::sql(path, error))?;
     conn.busy_timeout(options.busy_timeout).map_err(|error| Error::sql(path, error))?;
     conn.set_prepared_statement_cache_capacity(256);
+    // Else a statement is prepared anew whenever the values of its parameters change.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(|error| Error::sql(path, error))?;
     Ok(Db { conn, path: path.into(), queries: RefCell::default() })
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::db::Db;
 use crate::open::Options;
+use crate::pool::Pool;
 use crate::tx::Caches;
 use crate::{Error, Reader, Tx};
 
@@ -86,7 +87,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(db: Db, options: &Options) -> Self {
         Self {
-            reader: Reader::new(db),
+            reader: Reader::new(Pool::default().lend(db)),
             caches: Caches::default(),
             group_size: options.group_size.max(1),
             group_time: options.group_time,

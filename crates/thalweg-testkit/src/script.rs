@@ -79,10 +79,13 @@ const FLOW: &str = r#"
 flow = "history"
 [stations.radar]
 root = "/sim/radar"
+rescan = "2h"
 [stations.site]
 root = "/sim/site"
+rescan = "2h"
 [stations.campus]
 root = "/sim/campus"
+rescan = "2h"
 [products.raw]
 path = "{time:%Y%m%d}/{time:%Y%m%d.%H%M}.{site:[a-z]{3}}.{kind:raw|iq}.dat"
 span = "2h"
@@ -161,7 +164,7 @@ impl Script {
         let mut chance = Chance::new(seed).fork(1);
         let ledgers = 1 + chance.index(3);
         let flow = FLOW.replace("READY", READY[chance.index(READY.len())]);
-        let count = 2 + chance.index(4);
+        let count = 1 + chance.index(3);
         let mut stories: Vec<Story> = Vec::new();
         for _ in 0..count {
             let day = 1 + chance.below(2);

@@ -149,8 +149,11 @@ impl Store for SeenStore {
         // Who writes on another host cannot be seen.
         let here = self.station.host == self.life.0;
         let open = if here { self.world.open_at(self.station.name) } else { Vec::new() };
-        let met = open.iter().filter_map(|path| self.station.store.stat(path).ok().flatten());
-        OpenWriters::known(met.map(|meta| (meta, 1)))
+        if open.is_empty() {
+            return OpenWriters::default();
+        }
+        let files = self.station.store.files().into_iter();
+        OpenWriters::known(files.filter(|(path, _)| open.contains(path)).map(|(_, meta)| (meta, 1)))
     }
 
     fn writer(&self, path: &RelPath) -> Answer<Option<u32>> {

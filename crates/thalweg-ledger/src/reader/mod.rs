@@ -12,11 +12,11 @@ use rusqlite::types::Value;
 use thalweg_core::ContentHash;
 
 use crate::Error;
-use crate::db::Db;
+use crate::pool::Pooled;
 
 /// A connection for reading. It belongs to one thread at a time; making another is cheap.
 pub struct Reader {
-    pub(crate) db: Db,
+    pub(crate) db: Pooled,
 }
 
 impl std::fmt::Debug for Reader {
@@ -26,7 +26,7 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(db: Db) -> Self {
+    pub(crate) fn new(db: Pooled) -> Self {
         Self { db }
     }
 
