@@ -28,9 +28,10 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     options: Options,
+    /// Closed before the writer: the last connection to be closed is the one that can empty the write-ahead log.
+    pool: Pool,
     /// None when open for reading only.
     writer: Option<Channel>,
-    pool: Pool,
 }
 
 struct Channel {
