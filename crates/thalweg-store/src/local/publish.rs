@@ -213,9 +213,15 @@ fn exchange<D: Disk>(
         }
     }
     // Without an exchange the old content first gets a second name, so that it can still go to the trash.
-    let aside = small::temporary_name(disk);
+    let aside = loop {
+        let aside = small::temporary_name(disk);
+        match disk.link(to.named(), (&from.folder, &aside)) {
+            // Left by a process of the same number that was killed.
+            Err(Errno::EXIST) => {}
+            other => break other.map(|()| aside).map_err(failed)?,
+        }
+    };
     let aside = (&from.folder, &aside[..]);
-    disk.link(to.named(), aside).map_err(failed)?;
     disk.rename(from.named(), to.named(), RenameFlags::empty()).map_err(failed)?;
     disk.rename(aside, from.named(), RenameFlags::empty()).map_err(failed)
 }

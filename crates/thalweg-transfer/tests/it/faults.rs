@@ -1,9 +1,10 @@
 //! Stores that fail at every single call, and power cuts at each.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex};
 
 use thalweg_core::ErrorClass;
-use thalweg_store::{Fault, MemoryStore, Store};
+use thalweg_store::{Fault, MemoryStore, Moment, Store};
 use thalweg_transfer::{Conflict, CopyOptions, TransferError, Verify, copy_many, copy_verified};
 
 use super::{bytes, memory, path};
@@ -116,10 +117,8 @@ fn power_may_go_at_any_call_and_a_delivery_that_was_answered_stays() {
 fn what_was_there_already_is_flushed_before_it_counts_as_a_copy() {
     for together in [false, true] {
         let (source, destination) = (memory("source"), memory("destination"));
-        for store in [&source, &destination] {
-            store.put(&path("x/a"), b"equal");
-        }
-        destination.settle();
+        source.put(&path("x/a"), b"equal");
+        destination.make_folder(&path("x")).unwrap();
         destination.put(&path("x/a"), b"equal");
         let (files, options) = ([(path("x/a"), path("x/a"))], CopyOptions::new("t"));
         let copied = if together {
@@ -131,6 +130,23 @@ fn what_was_there_already_is_flushed_before_it_counts_as_a_copy() {
         destination.power_cut();
         assert_eq!(destination.contents(&path("x/a")).unwrap(), b"equal");
     }
+}
+
+#[test]
+fn what_is_read_back_was_flushed_and_is_not_taken_from_the_cache() {
+    let (source, destination) = (memory("source"), memory("destination"));
+    source.put(&path("a"), b"content");
+    let (calls, staged) = (Arc::new(Mutex::new(Vec::new())), path(".thalweg-staging/t/content"));
+    let seen = Arc::clone(&calls);
+    destination.set_hook(move |info| {
+        let told = ["pwrite", "fdatasync", "fadvise", "pread", "renameat2"].contains(&info.name());
+        if told && info.moment() == Moment::After && info.path() == staged {
+            seen.lock().unwrap().push(info.name());
+        }
+    });
+    let options = CopyOptions { verify: Verify::Readback, ..CopyOptions::new("t") };
+    copy_verified(&source, &path("a"), &destination, &path("a"), &options).unwrap();
+    assert_eq!(*calls.lock().unwrap(), ["pwrite", "fdatasync", "fadvise", "pread", "renameat2"]);
 }
 
 #[test]
