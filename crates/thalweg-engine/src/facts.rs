@@ -10,7 +10,7 @@ use thalweg_flow::planner::{
     Origin, Round, UsedFile, VerbVersion,
 };
 use thalweg_flow::{Compare, Flow};
-use thalweg_ledger::{self as ledger, FileRow, HoldKind, HoldRow, KeyFilter, Reader, RunRow, RunState};
+use thalweg_ledger::{self as ledger, FileRow, HoldKind, HoldRow, KeyFilter, Reader, RunState};
 
 use crate::{Places, VerbVersions};
 
@@ -241,9 +241,7 @@ impl Facts for LedgerFacts<'_> {
     }
 
     fn last_failure(&self, key: &KeyId) -> Option<FailedRun> {
-        let filter = ledger::RunFilter { step: Some(key.step.clone()), key: Some(key.text()), ..Default::default() };
-        let over = |run: &RunRow| matches!(run.state, RunState::Done | RunState::Failed);
-        let run = self.ask(self.reader.runs(&filter, 8)).into_iter().find(over)?;
+        let run = self.ask(self.reader.last_over(&key.step, &key.text()))?;
         (run.state == RunState::Failed).then(|| FailedRun {
             run: run.id.0,
             identity: run.identity,

@@ -22,6 +22,6 @@ pub use kinds::{
 };
 pub use ledger::{BulkOutcome, Ledger, Pending};
 pub use open::{Gate, Options, SCHEMA_VERSION};
-pub use reader::{KnownFile, KnownFiles, Reader};
+pub use reader::{KnownFile, KnownFiles, Reader, View};
 pub use rows::*;
 pub use tx::Tx;

@@ -87,7 +87,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(db: Db, options: &Options) -> Self {
         Self {
-            reader: Reader::new(Pool::default().lend(db)),
+            reader: Reader::of_writer(Pool::default().lend(db)),
             caches: Caches::default(),
             group_size: options.group_size.max(1),
             group_time: options.group_time,
@@ -129,7 +129,7 @@ impl Writer {
                 next = jobs.try_recv().ok();
             }
         }
-        if let Err(error) = ended.and_then(|()| self.reader.db.batch("COMMIT")) {
+        if let Err(error) = ended.and_then(|()| self.reader.db.run("COMMIT", []).map(drop)) {
             if !self.reader.db.conn.is_autocommit() {
                 // If even this fails, the next BEGIN tells.
                 let _ = self.reader.db.batch("ROLLBACK");
@@ -148,7 +148,7 @@ impl Writer {
         if !self.reader.db.conn.is_autocommit() {
             self.reader.db.batch("ROLLBACK")?;
         }
-        self.reader.db.batch("BEGIN IMMEDIATE")?;
+        self.reader.db.run("BEGIN IMMEDIATE", [])?;
         // Another process may have renamed what is cached here.
         let version = self.reader.db.value::<i64>("PRAGMA data_version", [])?.unwrap_or(-1);
         if version != self.data_version {

@@ -195,7 +195,7 @@ impl Child {
         let (mut timed_out, mut cancelled) = (false, false);
         let mut peak_rss = None;
         let mut pause = Duration::from_millis(1);
-        let mut next_look = self.started;
+        let mut next_look = self.started + pause;
         let mut buffer = vec![0; 64 << 10];
         loop {
             let now = Instant::now();

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::OnceLock;
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreated,
@@ -21,6 +22,16 @@ const SYSTEM: [&str; 8] = ["/usr", "/bin", "/lib", "/lib64", "/etc", "/opt", "/p
 
 /// Devices without effect that every program may use.
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+
+/// What every child may use, opened once: these never move.
+static SYSTEM_OPEN: OnceLock<Vec<(PathFd, BitFlags<AccessFs>)>> = OnceLock::new();
+
+fn system() -> Vec<(PathFd, BitFlags<AccessFs>)> {
+    let folders = SYSTEM.iter().map(|folder| (folder, AccessFs::from_read(RIGHTS)));
+    let devices = DEVICES.iter().map(|device| (device, AccessFs::ReadFile | AccessFs::WriteFile));
+    // One that is missing is allowed to nobody.
+    folders.chain(devices).filter_map(|(path, rights)| Some((PathFd::new(path).ok()?, rights))).collect()
+}
 
 fn failed(what: &dyn std::fmt::Display) -> ChildError {
     ChildError::Sandbox { what: what.to_string() }
@@ -42,15 +53,15 @@ pub(super) fn rules(
     }
     let mut rules = rules.scope(Scope::from_all(RIGHTS)).and_then(Ruleset::create).map_err(|error| failed(&error))?;
 
-    for folder in SYSTEM {
-        rules = allow(rules, Path::new(folder), run, false)?;
-    }
-    for device in DEVICES {
-        rules = allow(rules, Path::new(device), AccessFs::ReadFile | AccessFs::WriteFile, false)?;
+    let system = SYSTEM_OPEN.get_or_init(system);
+    for (fd, rights) in system {
+        rules = rules.add_rule(PathBeneath::new(fd, *rights)).map_err(|error| failed(&error))?;
     }
     // A link to a program leads to where its own files lie.
     let real = program.canonicalize().unwrap_or_else(|_| program.to_owned());
-    for folder in [program.parent(), real.parent()].into_iter().flatten() {
+    let by_link = program.parent().filter(|_| program != real);
+    let own = real.parent().filter(|_| !SYSTEM.iter().any(|system| real.starts_with(system)));
+    for folder in [by_link, own].into_iter().flatten() {
         rules = allow(rules, folder, run, false)?;
     }
     for tree in &sandbox.programs {

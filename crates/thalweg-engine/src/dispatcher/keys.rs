@@ -6,7 +6,7 @@ use thalweg_flow::planner::keys::{keys_of_step, timer_key};
 use thalweg_flow::planner::{Evaluation, KeyId, Next, Occasion, There, evaluate, touched};
 use thalweg_ledger::{KeyFilter, KeyNext, KeyRow, KeyThere};
 
-use super::Dispatcher;
+use super::{Dispatcher, Ready};
 use crate::facts::key_of_row;
 use crate::{EngineError, Event};
 
@@ -21,12 +21,15 @@ impl Dispatcher<'_> {
     pub(super) fn look_at_keys(&mut self) -> Result<(), EngineError> {
         let changed = std::mem::take(&mut self.changed);
         if !changed.is_empty() {
-            let facts = self.facts();
             let mut keys = BTreeSet::new();
-            for file in &changed {
-                keys.extend(touched(&self.flow, file, &facts));
+            {
+                let _view = self.reader.view()?;
+                let facts = self.facts();
+                for file in &changed {
+                    keys.extend(touched(&self.flow, file, &facts));
+                }
+                facts.trouble()?;
             }
-            facts.trouble()?;
             self.dirty.extend(keys);
         }
         self.wake_keys()?;
@@ -45,17 +48,21 @@ impl Dispatcher<'_> {
     }
 
     fn evaluate_keys(&mut self, keys: BTreeSet<KeyId>) -> Result<(), EngineError> {
+        // What was decided before is compared with.
+        self.write_keys()?;
+        let now = self.now();
         let mut evaluations = Vec::with_capacity(keys.len());
         {
+            let _view = self.reader.view()?;
             let facts = self.facts();
             for key in &keys {
-                evaluations.push(evaluate(&self.flow, key, &facts, Occasion::default()));
+                let evaluation = evaluate(&self.flow, key, &facts, Occasion::default());
+                let row = self.row_of(&evaluation)?;
+                evaluations.push((evaluation, row));
             }
             facts.trouble()?;
         }
-        let mut rows = Vec::new();
-        for mut evaluation in evaluations {
-            let row = self.row_of(&evaluation)?;
+        for (mut evaluation, row) in evaluations {
             // A conflict that is new is told, and counts: somebody has to decide.
             let needs_somebody = matches!(evaluation.reason.code.as_str(), "conflict" | "no_path" | "condition_error");
             if row.is_some() && evaluation.next == Next::Blocked && needs_somebody {
@@ -67,11 +74,11 @@ impl Dispatcher<'_> {
                 };
                 self.say(&event);
             }
-            rows.extend(row);
+            self.key_rows.extend(row);
             let task = evaluation.task.take();
             match task {
                 Some(task) if self.forward && self.stopping.is_none() && self.ready.len() < READY_AT_MOST => {
-                    self.ready.insert(evaluation.key, *task);
+                    self.ready.insert(evaluation.key, Ready { task: *task, looked_at: Some(now) });
                     self.order_is_old = true;
                 }
                 Some(_) => self.more_ready = true,
@@ -82,6 +89,12 @@ impl Dispatcher<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Writes down what was decided about keys; where runs begin meanwhile, that goes with them.
+    pub(super) fn write_keys(&mut self) -> Result<(), EngineError> {
+        let rows = std::mem::take(&mut self.key_rows);
         if rows.is_empty() {
             return Ok(());
         }
@@ -172,6 +185,7 @@ impl Dispatcher<'_> {
         if !self.more_ready || !self.forward || self.stopping.is_some() || !has_room {
             return Ok(());
         }
+        self.write_keys()?;
         let limit = READY_AT_MOST / 2;
         let filter = KeyFilter {
             next: vec![KeyNext::Ready],

@@ -6,6 +6,7 @@
 mod adopt;
 mod aside;
 mod clock;
+mod closing;
 mod keys;
 mod observe;
 mod requests;
@@ -26,7 +27,7 @@ use thalweg_core::{ContentHash, RelPath, Timestamp};
 use thalweg_flow::Flow;
 use thalweg_flow::planner::dispatch::Held;
 use thalweg_flow::planner::{FileFact, KeyId, Task};
-use thalweg_ledger::{FileId, HoldRow, Ledger, Reader, RunId};
+use thalweg_ledger::{FileId, HoldRow, KeyRow, Ledger, Reader, RunId};
 
 use crate::classify::Classifier;
 use crate::control::Answer;
@@ -119,6 +120,8 @@ pub(crate) struct Active {
     cancel: Arc<AtomicBool>,
     started: Timestamp,
     outputs: Vec<(String, RelPath)>,
+    /// Its outputs are journalled: it needs no slot any more, only its locks.
+    publishing: bool,
     thread: Option<Box<dyn Working>>,
     host: Arc<dyn Host>,
 }
@@ -129,6 +132,13 @@ impl Active {
         let _ = self.go.send(word);
         self.host.told();
     }
+}
+
+/// A task that may start.
+struct Ready {
+    task: Task,
+    /// When it was found to be ready, by the rules alone.
+    looked_at: Option<Timestamp>,
 }
 
 /// A file that is not taken yet.
@@ -166,7 +176,9 @@ pub(crate) struct Dispatcher<'r> {
     settling_wakes: BTreeSet<(Timestamp, FileId)>,
     changed: Vec<FileFact>,
     dirty: BTreeSet<KeyId>,
-    ready: BTreeMap<KeyId, Task>,
+    ready: BTreeMap<KeyId, Ready>,
+    /// Decisions about keys that are not written down yet.
+    key_rows: Vec<KeyRow>,
     order: Vec<KeyId>,
     order_is_old: bool,
     /// The ledger may know ready keys that memory had no room for.
@@ -244,6 +256,7 @@ impl<'r> Dispatcher<'r> {
             changed: Vec::new(),
             dirty: BTreeSet::new(),
             ready: BTreeMap::new(),
+            key_rows: Vec::new(),
             order: Vec::new(),
             order_is_old: false,
             more_ready: false,
@@ -331,6 +344,7 @@ impl<'r> Dispatcher<'r> {
             tx.meta_set("flow_path", &path)?;
             tx.meta_set("flow_digest", &digest)
         })?;
+        self.reader.forget_names();
         self.dirty_all_keys()
     }
 
@@ -413,6 +427,7 @@ impl<'r> Dispatcher<'r> {
             self.look_at_keys()?;
             self.plan_requests()?;
             self.start_tasks()?;
+            self.write_keys()?;
             self.retention()?;
             self.sweep();
             self.feed_watchdog();

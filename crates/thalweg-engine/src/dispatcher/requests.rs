@@ -10,7 +10,7 @@ use thalweg_ledger::{
     KeyFilter, KeyNext, NewRequest, QuarantineFilter, RequestId, RequestState, RunEnd, RunFilter, RunState,
 };
 
-use super::Dispatcher;
+use super::{Dispatcher, Ready};
 use crate::control::Answer;
 use crate::facts::{key_of_row, where_holds, where_holds_for};
 use crate::{EngineError, Event, Mode, Outcome, Request};
@@ -425,7 +425,7 @@ impl Dispatcher<'_> {
         }
         for task in added {
             if !self.ready.contains_key(&task.key) {
-                self.ready.insert(task.key.clone(), task);
+                self.ready.insert(task.key.clone(), Ready { task, looked_at: None });
                 self.order_is_old = true;
             }
         }

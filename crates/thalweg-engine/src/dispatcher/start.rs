@@ -10,9 +10,26 @@ use thalweg_flow::planner::dispatch::{Held, held_by, may_start, order};
 use thalweg_flow::planner::{Facts, KeyId, Next, Occasion, Task, evaluate};
 use thalweg_ledger::{NewRun, RunId, RunInput};
 
-use super::{Active, Dispatcher, Message};
+use super::{Active, Dispatcher, Message, Ready};
 use crate::runner::{self, Job, Layout, Told, left_out};
 use crate::{EngineError, Event};
+
+/// How many runs for each slot may be written down and published while others run.
+const PUBLISHING: usize = 4;
+
+/// How long a decision stands for a task that nothing has touched since.
+const JUST_NOW: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+
+/// A run that is about to begin.
+struct Beginning {
+    tasks: Vec<Task>,
+    held: Held,
+    runs: Vec<RunId>,
+    attempt: u32,
+    layout: Layout,
+    recorded: BTreeMap<(String, RelPath), thalweg_ledger::Stat>,
+    earlier: BTreeMap<(String, RelPath), thalweg_core::ContentHash>,
+}
 
 impl Dispatcher<'_> {
     /// Starts what may start.
@@ -21,11 +38,14 @@ impl Dispatcher<'_> {
             return Ok(());
         }
         self.refill()?;
-        if self.ready.is_empty() || self.active.len() >= self.slots {
+        // Those whose children have ended are written down and published while the next ones run.
+        let publishing = self.active.values().filter(|active| active.publishing).count();
+        let slots = self.slots + publishing.min(self.slots * PUBLISHING);
+        if self.ready.is_empty() || self.active.len() >= slots {
             return Ok(());
         }
         if self.order_is_old {
-            let tasks: Vec<&Task> = self.ready.values().collect();
+            let tasks: Vec<&Task> = self.ready.values().map(|ready| &ready.task).collect();
             let keys: Vec<&KeyId> = self.ready.keys().collect();
             let ordered: Vec<KeyId> = order(&self.flow, &tasks).into_iter().map(|n| keys[n].clone()).collect();
             // Taken from the end.
@@ -35,12 +55,12 @@ impl Dispatcher<'_> {
         let mut passed = Vec::new();
         let mut starting: Vec<(Vec<Task>, Held)> = Vec::new();
         let mut running: Vec<Held> = self.active.values().map(|active| active.held.clone()).collect();
-        while running.len() < self.slots
+        while running.len() < slots
             && let Some(key) = self.order.pop()
         {
-            let Some(task) = self.ready.get(&key) else { continue };
-            let held = held_by(&self.flow, task);
-            if may_start(&self.flow, &held, &running, self.slots).is_err() {
+            let Some(ready) = self.ready.get(&key) else { continue };
+            let held = held_by(&self.flow, &ready.task);
+            if may_start(&self.flow, &held, &running, slots).is_err() {
                 passed.push(key);
                 if passed.len() > 1000 {
                     break;
@@ -79,7 +99,7 @@ impl Dispatcher<'_> {
                 if self.failed_before(&other)? {
                     continue;
                 }
-                let same_lane = self.ready.get(&other).is_some_and(|task| task.lane == tasks[0].lane);
+                let same_lane = self.ready.get(&other).is_some_and(|ready| ready.task.lane == tasks[0].lane);
                 if same_lane && let Some(task) = self.fresh(&other)? {
                     tasks.push(task);
                 }
@@ -96,17 +116,43 @@ impl Dispatcher<'_> {
     }
 
     fn fresh(&mut self, key: &KeyId) -> Result<Option<Task>, EngineError> {
-        let Some(old) = self.ready.remove(key) else { return Ok(None) };
+        let Some(ready) = self.ready.remove(key) else { return Ok(None) };
+        if self.stands_still(&ready)? {
+            return Ok(Some(ready.task));
+        }
+        self.write_keys()?;
         let occasion = self.occasion_of(key);
-        let facts = self.facts();
-        let mut evaluation = evaluate(&self.flow, key, &facts, occasion);
-        facts.trouble()?;
+        let mut evaluation = {
+            let _view = self.reader.view()?;
+            let facts = self.facts();
+            let evaluation = evaluate(&self.flow, key, &facts, occasion);
+            facts.trouble()?;
+            evaluation
+        };
         if evaluation.next == Next::Ready {
             return Ok(evaluation.task.take().map(|task| *task));
         }
-        let _ = old;
         self.dirty.insert(key.clone());
         Ok(None)
+    }
+
+    // What was looked at a moment ago and has been touched by nothing since is as it was, if nothing has come to lie where
+    // its outputs go.
+    fn stands_still(&self, ready: &Ready) -> Result<bool, EngineError> {
+        let Ready { task, looked_at } = ready;
+        let just_now = looked_at.is_some_and(|at| self.now().duration_since(at) < JUST_NOW);
+        let plain = task.outputs.iter().all(|output| output.path.is_some() && !output.update);
+        if !just_now || !plain || !self.requests.is_empty() || self.dirty.contains(&task.key) {
+            return Ok(false);
+        }
+        for output in &task.outputs {
+            if let Some(path) = &output.path
+                && self.reader.file_at(&output.station, path)?.is_some()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn occasion_of(&self, key: &KeyId) -> Occasion {
@@ -116,30 +162,32 @@ impl Dispatcher<'_> {
     fn launch(&mut self, starting: Vec<(Vec<Task>, Held)>) -> Result<(), EngineError> {
         let now = self.now();
         let host = crate::host_name();
-        let mut plans = Vec::new();
-        for (tasks, held) in starting {
-            let facts = self.facts();
-            let attempts: Vec<u32> = tasks
-                .iter()
-                .map(|task| {
-                    let before = facts.last_failure(&task.key).filter(|failure| failure.identity == task.identity);
-                    before.map_or(1, |failure| failure.attempts + 1)
-                })
-                .collect();
-            facts.trouble()?;
-            plans.push((tasks, held, attempts));
-        }
         let log_folder = self.setup.state.join("logs").join(now.strftime("%Y%m%d").to_string());
         std::fs::create_dir_all(&log_folder)
             .map_err(|source| EngineError::State { path: log_folder.clone(), source })?;
-        let rows: Vec<Vec<NewRun>> = plans
-            .iter()
-            .map(|(tasks, _, attempts)| {
-                tasks.iter().zip(attempts).map(|(task, attempt)| self.new_run(task, *attempt, &host, now)).collect()
-            })
-            .collect();
-        let folder = log_folder.clone();
+        let mut plans = Vec::new();
+        let mut rows = Vec::new();
+        {
+            let _view = self.reader.view()?;
+            for (tasks, held) in starting {
+                let facts = self.facts();
+                let attempts = tasks.iter().map(|task| {
+                    let before = facts.last_failure(&task.key).filter(|failure| failure.identity == task.identity);
+                    before.map_or(1, |failure| failure.attempts + 1)
+                });
+                let attempts: Vec<u32> = attempts.collect();
+                facts.trouble()?;
+                let new = tasks.iter().zip(&attempts).map(|(task, attempt)| self.new_run(task, *attempt, &host, now));
+                rows.push(new.collect::<Vec<NewRun>>());
+                let layout = tasks.first().map(|first| self.layout_of(first)).transpose()?.unwrap_or_default();
+                let (recorded, earlier) = (self.recorded(&tasks)?, self.earlier(&tasks)?);
+                let attempt = attempts.first().copied().unwrap_or(1);
+                plans.push(Beginning { tasks, held, runs: Vec::new(), attempt, layout, recorded, earlier });
+            }
+        }
+        let keys = std::mem::take(&mut self.key_rows);
         let runs: Vec<Vec<RunId>> = self.ledger.write(move |tx| {
+            keys.iter().try_for_each(|row| tx.key_put(row))?;
             let mut runs = Vec::new();
             for mut group in rows {
                 let mut ids: Vec<RunId> = Vec::new();
@@ -151,8 +199,8 @@ impl Dispatcher<'_> {
             }
             Ok(runs)
         })?;
-        for ((tasks, held, attempts), runs) in plans.into_iter().zip(runs) {
-            self.begin(tasks, held, runs, attempts.first().copied().unwrap_or(1), &folder, now)?;
+        for (plan, runs) in plans.into_iter().zip(runs) {
+            self.begin(Beginning { runs, ..plan }, &log_folder, now)?;
         }
         Ok(())
     }
@@ -249,13 +297,11 @@ impl Dispatcher<'_> {
 
     fn begin(
         &mut self,
-        tasks: Vec<Task>,
-        held: Held,
-        runs: Vec<RunId>,
-        attempt: u32,
+        beginning: Beginning,
         log_folder: &std::path::Path,
         now: thalweg_core::Timestamp,
     ) -> Result<(), EngineError> {
+        let Beginning { tasks, held, runs, attempt, layout, recorded, earlier } = beginning;
         let (Some(lead), Some(first)) = (runs.first().copied(), tasks.first()) else { return Ok(()) };
         let no = self.next_no;
         self.next_no += 1;
@@ -276,9 +322,9 @@ impl Dispatcher<'_> {
             log,
             cancel: cancel.clone(),
             go: wait,
-            layout: self.layout_of(first)?,
-            recorded: self.recorded(&tasks)?,
-            earlier: self.earlier(&tasks)?,
+            layout,
+            recorded,
+            earlier,
             tell: crate::runner::Tell::new(move |told: Told| inbox.send(Message::Told(told))),
         };
         for (task, run) in tasks.iter().zip(&runs) {
@@ -293,8 +339,10 @@ impl Dispatcher<'_> {
         let thread = host
             .start(&format!("run-{}", lead.0), Box::new(move || runner::carry_out(&job)))
             .map_err(|source| EngineError::State { path: "a thread for a run".into(), source })?;
+        let thread = Some(thread);
+        let publishing = false;
         self.active
-            .insert(no, Active { tasks, runs, held, go, cancel, started: now, outputs, thread: Some(thread), host });
+            .insert(no, Active { tasks, runs, held, go, cancel, started: now, outputs, publishing, thread, host });
         self.say(&event);
         Ok(())
     }

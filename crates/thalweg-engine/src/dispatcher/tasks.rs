@@ -4,17 +4,29 @@ use jiff::SignedDuration;
 use thalweg_core::{ErrorClass, RelPath, Timestamp};
 use thalweg_flow::planner::{Facts, FileFact, FileQuery, KeyId, Task, touched_by_run};
 use thalweg_flow::{Retry, Verb};
-use thalweg_ledger::{
-    Contribution, FileState, InputRef, NewReceipt, Origin, Output, RunEnd, RunId, RunOutput, RunState,
-};
+use thalweg_ledger::{Contribution, FileState, InputRef, Origin, RunId, RunOutput, RunState};
 
+use super::closing::{run_end, run_output};
 use super::{Active, Dispatcher};
-use crate::classify::identity;
-use crate::edits::{Edit, Given, Look};
 use crate::facts::file_fact;
-use crate::runner::{End, Failure, Go, How, Left, Staged, Told};
-use crate::scan::{Seen, Sight, stat_of, stat_of_unit};
+use crate::runner::{End, Failure, Go, How, Staged, Told};
+use crate::scan::{Seen, Sight, stat_of};
 use crate::{EngineError, Event};
+
+/// Outputs that stand by to be published.
+#[derive(Default)]
+struct Journal {
+    rows: Vec<(RunId, Vec<RunOutput>)>,
+    parts: Vec<Contribution>,
+    /// Their runs, by the dispatcher's numbers.
+    going: Vec<u64>,
+}
+
+impl Journal {
+    fn is_empty(&self) -> bool {
+        self.going.is_empty()
+    }
+}
 
 impl Dispatcher<'_> {
     pub(super) fn told(&mut self, told: Vec<Told>) -> Result<(), EngineError> {
@@ -32,15 +44,13 @@ impl Dispatcher<'_> {
                 Told::Ended { no, end } => ended.push((no, *end)),
             }
         }
-        self.journal(staged)?;
-        self.record_ends(ended)
+        let journal = self.journal(staged)?;
+        self.record_ends(ended, journal)
     }
 
     // From here on the outputs of these runs appear together or not at all, whatever happens to this process.
-    fn journal(&mut self, staged: Vec<(u64, Vec<Staged>)>) -> Result<(), EngineError> {
-        let mut rows: Vec<(RunId, Vec<RunOutput>)> = Vec::new();
-        let mut parts: Vec<Contribution> = Vec::new();
-        let mut going = Vec::new();
+    fn journal(&mut self, staged: Vec<(u64, Vec<Staged>)>) -> Result<Journal, EngineError> {
+        let Journal { mut rows, mut parts, mut going } = Journal::default();
         for (no, outputs) in staged {
             let Some(active) = self.active.get(&no) else { continue };
             if let Some(why) = self.changed_outside(&outputs)? {
@@ -66,23 +76,17 @@ impl Dispatcher<'_> {
             }
             going.push(no);
         }
-        if going.is_empty() {
-            return Ok(());
-        }
-        self.ledger.write(move |tx| {
-            for (run, outputs) in &rows {
-                tx.run_staged(*run, outputs)?;
-                tx.run_publishing(*run)?;
-            }
-            // They are named by the content to come, so that they mean nothing until it is there.
-            parts.iter().try_for_each(|part| tx.contribute(part))
-        })?;
+        Ok(Journal { rows, parts, going })
+    }
+
+    // To be called when the journal is on the disk.
+    fn go_on(&mut self, going: Vec<u64>) {
         for no in going {
-            if let Some(active) = self.active.get(&no) {
+            if let Some(active) = self.active.get_mut(&no) {
+                active.publishing = true;
                 active.say(Go::Publish);
             }
         }
-        Ok(())
     }
 
     // An update whose output something else has changed since the flow made it: that is not built upon.
@@ -133,115 +137,117 @@ impl Dispatcher<'_> {
         })
     }
 
-    fn record_ends(&mut self, ended: Vec<(u64, End)>) -> Result<(), EngineError> {
-        let mut details: Vec<(RunId, Vec<String>, String)> = Vec::new();
+    // What is journalled and the ends of runs that stand by themselves are one transaction.
+    fn record_ends(&mut self, ended: Vec<(u64, End)>, journal: Journal) -> Result<(), EngineError> {
+        let mut done = Vec::new();
+        let mut others = Vec::new();
         for (no, end) in ended {
             let Some(mut active) = self.active.remove(&no) else { continue };
             if let Some(thread) = active.thread.take() {
-                let _ = thread.join();
+                thread.join();
             }
             end.unswept.iter().for_each(|station| self.is_unswept(station));
             for task in &active.tasks {
                 self.running.remove(&(task.key.step.clone(), task.key.text()));
             }
-            if !end.command.is_empty()
-                && let (Some(run), Some(log)) = (active.runs.first().copied(), self.log_of(&active))
-            {
-                let command = end.command.clone();
-                details.push((run, command, log));
-            }
-            if end.failure.is_none() && !end.cancelled && end.changed.is_empty() {
-                self.record_done(&active, end)?;
-            } else if let Some(failure) = end.failure.clone() {
-                self.record_failure(&active, &end, &failure)?;
-            } else {
-                self.record_void(&active, &end)?;
-            }
             self.retention_due = true;
-            self.after_run(&active)?;
+            let is_done = end.failure.is_none() && !end.cancelled && end.changed.is_empty();
+            if is_done && self.stands_by_itself(&active) {
+                done.push((active, end));
+            } else {
+                others.push((active, end));
+            }
         }
-        // Not worth a commit of its own: it goes with the next one.
-        if !details.is_empty() {
-            drop(self.ledger.submit(move |tx| {
-                details.iter().try_for_each(|(run, command, log)| tx.run_detail(*run, command, log))
-            })?);
+        if !done.is_empty() || !journal.is_empty() {
+            self.record_done(done, journal)?;
+        }
+        for (active, end) in others {
+            if let Some(detail) = self.detail(&active, &end) {
+                // Not worth a commit of its own: it goes with the next one.
+                drop(self.ledger.submit(move |tx| detail.write(tx))?);
+            }
+            if let Some(failure) = end.failure.clone() {
+                self.record_failure(&active, &end, &failure)?;
+                self.after_run(&active)?;
+            } else if end.cancelled || !end.changed.is_empty() {
+                self.record_void(&active, &end)?;
+                self.after_run(&active)?;
+            } else {
+                self.record_done(vec![(active, end)], Journal::default())?;
+            }
         }
         Ok(())
+    }
+
+    // Nothing that another end in the same transaction says can matter to it.
+    fn stands_by_itself(&self, active: &Active) -> bool {
+        let step = active.tasks.first().and_then(|task| self.flow.steps.get(&task.key.step));
+        let updates = active.tasks.iter().flat_map(|task| &task.outputs).any(|output| output.update);
+        step.is_some_and(|step| !step.edits && !matches!(step.does, Verb::Move)) && !updates
     }
 
     // The keys of the run, and those that stand behind it for the same files.
     fn after_run(&mut self, active: &Active) -> Result<(), EngineError> {
-        let facts = self.facts();
         let mut keys = Vec::new();
-        for task in &active.tasks {
-            let driving: Vec<FileFact> = task
-                .inputs
-                .iter()
-                .filter(|input| input.role.is_empty() && !input.station.is_empty())
-                .flat_map(|input| facts.files_of(&input.station, &input.product, &input.identity))
-                .collect();
-            keys.extend(touched_by_run(&self.flow, &task.key, &driving));
+        {
+            let _view = self.reader.view()?;
+            let facts = self.facts();
+            for task in &active.tasks {
+                let driving: Vec<FileFact> = task
+                    .inputs
+                    .iter()
+                    .filter(|input| input.role.is_empty() && !input.station.is_empty())
+                    .flat_map(|input| facts.files_of(&input.station, &input.product, &input.identity))
+                    .collect();
+                keys.extend(touched_by_run(&self.flow, &task.key, &driving));
+            }
+            facts.trouble()?;
         }
-        facts.trouble()?;
         self.dirty.extend(keys);
         Ok(())
     }
 
-    fn record_done(&mut self, active: &Active, end: End) -> Result<(), EngineError> {
+    fn record_done(&mut self, done: Vec<(Active, End)>, journal: Journal) -> Result<(), EngineError> {
         let now = self.now();
-        let Some(first) = active.tasks.first() else { return Ok(()) };
-        let Some(step) = self.flow.steps.get(&first.key.step).cloned() else { return Ok(()) };
-        let mut outputs = Vec::new();
-        let mut rows = Vec::new();
-        for left in &end.left {
-            let Some(output) = self.output_row(left, active.runs.first().copied(), now) else { continue };
-            rows.push(run_output(&self.flow, &left.output, true));
-            outputs.push(output);
+        let mut closings = Vec::new();
+        for (active, end) in &done {
+            closings.extend(self.closing(active, end, now)?);
         }
-        let receipts: Vec<NewReceipt> = self.receipts(&end.left, &outputs, now)?;
-        let mut retire = Vec::new();
-        if matches!(step.does, Verb::Move) {
-            for input in active.tasks.iter().flat_map(|task| &task.inputs).filter(|input| input.role.is_empty()) {
-                retire.extend(self.reader.file_at(&input.station, &input.path)?.map(|row| row.id));
-            }
-        }
-        let edited = if step.edits { self.edited(active)? } else { Vec::new() };
-        let (runs, finish) = (active.runs.clone(), run_end(RunState::Done, &end, now));
-        let covered = self.covered_by(active, &end.left)?;
-        let by = format!("step {}", step.name);
+        let Journal { rows, parts, going } = journal;
         let files = self.ledger.write(move |tx| {
+            for (run, outputs) in &rows {
+                tx.run_staged(*run, outputs)?;
+                tx.run_publishing(*run)?;
+            }
+            // They are named by the content to come, so that they mean nothing until it is there.
+            parts.iter().try_for_each(|part| tx.contribute(part))?;
             let mut files = Vec::new();
-            for output in &outputs {
-                files.push(tx.put_output(output)?);
-            }
-            for receipt in &receipts {
-                tx.receipt_add(receipt)?;
-            }
-            for file in retire {
-                tx.retire(file, &by, &serde_json::json!([]), runs.first().copied(), now)?;
-            }
-            for (n, run) in runs.iter().enumerate() {
-                let own = edited.iter().filter(|(task, _)| *task == n).map(|(_, edit)| edit.left.clone());
-                let all: Vec<RunOutput> = rows.iter().cloned().chain(own).collect();
-                tx.run_staged(*run, &all)?;
-                tx.run_finish(*run, &finish)?;
-            }
-            for run in &covered {
-                let id = tx.run_start(run)?;
-                tx.run_staged(id, &rows)?;
-                tx.run_finish(id, &finish)?;
-            }
-            for (n, edit) in &edited {
-                files.push(edit.record(tx, &by, runs.get(*n).copied(), now)?);
+            for closing in &closings {
+                closing.write(tx, now, &mut files)?;
             }
             Ok(files)
         })?;
-        for file in files {
-            self.settling.remove(&file);
-            if let Some(row) = self.reader.file(file)? {
-                self.changed.push(file_fact(&self.flow, row));
+        self.go_on(going);
+        {
+            let _view = self.reader.view()?;
+            for file in files {
+                self.settling.remove(&file);
+                if let Some(row) = self.reader.file(file)? {
+                    self.changed.push(file_fact(&self.flow, row));
+                }
             }
         }
+        for (active, end) in done {
+            self.was_done(&active, &end, now)?;
+            self.after_run(&active)?;
+        }
+        Ok(())
+    }
+
+    // What follows from a run that is recorded as done.
+    fn was_done(&mut self, active: &Active, end: &End, now: Timestamp) -> Result<(), EngineError> {
+        let Some(first) = active.tasks.first() else { return Ok(()) };
+        let Some(step) = self.flow.steps.get(&first.key.step).cloned() else { return Ok(()) };
         for input in active.tasks.iter().flat_map(|task| &task.inputs) {
             if step.edits || matches!(step.does, Verb::Move) {
                 let row = self.reader.file_at(&input.station, &input.path)?;
@@ -273,67 +279,6 @@ impl Dispatcher<'_> {
 
     fn more_of(&self, step: &str) -> bool {
         self.ready.keys().any(|key| key.step == step) || self.active.values().any(|active| active.held.step == step)
-    }
-
-    fn output_row(&self, left: &Left, run: Option<RunId>, now: Timestamp) -> Option<Output> {
-        let product = self.flow.products.get(&left.output.product)?;
-        let stat = if left.meta.kind == thalweg_store::Kind::Folder {
-            let store = self.places.store(&left.output.station)?;
-            stat_of_unit(store.as_ref(), &left.output.path).ok()?
-        } else {
-            stat_of(&left.meta)
-        };
-        Some(Output {
-            station: left.output.station.clone(),
-            path: left.output.path.clone(),
-            identity: identity(product, left.output.fields.clone(), left.output.coverage, now),
-            stat,
-            content: left.output.hash,
-            data_hash: left.output.data_hash,
-            indexed: crate::facts::indexed_fields(&self.flow, &left.output.product).into_iter().collect(),
-            origin: if left.delivered { Origin::Delivered } else { Origin::Made },
-            run,
-            verify_mode: "stream".into(),
-            at: now,
-        })
-    }
-
-    fn receipts(&self, left: &[Left], outputs: &[Output], now: Timestamp) -> Result<Vec<NewReceipt>, EngineError> {
-        let delivered = left.iter().zip(outputs).filter(|(left, _)| left.delivered);
-        delivered.map(|(_, output)| self.receipt(output, now)).collect()
-    }
-
-    /// Returns the receipt for a verified copy, with what it was made from.
-    pub(super) fn receipt(&self, output: &Output, now: Timestamp) -> Result<NewReceipt, EngineError> {
-        let mut inputs = Vec::new();
-        for run in self.reader.runs_making(&output.identity.product, &output.identity.fields_key)? {
-            let made = run.state == RunState::Done
-                && self.flow.steps.get(&run.step).is_some_and(|step| !matches!(step.does, Verb::Send | Verb::Fetch));
-            if made {
-                inputs = self.reader.run_inputs(run.id)?;
-                break;
-            }
-        }
-        // A version of an `update` was made of all that is in it, not of the last run's part alone.
-        let hash = output.data_hash.unwrap_or(output.content);
-        let parts = self.reader.contributions_of(&output.identity.product, &output.identity.fields_key, &hash)?;
-        let last = inputs.into_iter().filter_map(|input| {
-            Some(InputRef { product: input.product, fields_key: input.fields_key, content: input.content? })
-        });
-        let mut all: Vec<InputRef> = parts.into_iter().flat_map(|part| part.inputs).chain(last).collect();
-        all.sort_by(|a, b| (&a.product, &a.fields_key, &a.content).cmp(&(&b.product, &b.fields_key, &b.content)));
-        all.dedup();
-        Ok(NewReceipt {
-            product: output.identity.product.clone(),
-            fields_key: output.identity.fields_key.clone(),
-            content: output.content,
-            station: output.station.clone(),
-            given: now,
-            ledger: self.reader.ledger_id()?,
-            relayed_by: None,
-            inputs: all,
-            confirmed: now,
-        })
     }
 
     // What an update's new version holds: what the one before held, and the parts of this run's keys.
@@ -397,79 +342,6 @@ impl Dispatcher<'_> {
             }
         }
         all
-    }
-
-    // Keys whose part was built in afresh are done with their new identity, if nothing else of theirs is outstanding.
-    fn covered_by(&self, active: &Active, left: &[Left]) -> Result<Vec<thalweg_ledger::NewRun>, EngineError> {
-        let mut covered = Vec::new();
-        let rebuilt: Vec<(&str, &RelPath)> = left.iter().map(|l| (l.output.station.as_str(), &l.output.path)).collect();
-        for task in &active.tasks {
-            if !task.previous.is_empty() {
-                continue;
-            }
-            for other in task.with_contributions.iter().filter(|other| other.step == task.key.step) {
-                let Some(last) = self.reader.last_done(&other.step, &other.key)? else { continue };
-                if last.identity == other.identity || active.tasks.iter().any(|t| t.key.text() == other.key) {
-                    continue;
-                }
-                let outputs = self.reader.run_outputs(last.id)?;
-                if !outputs.iter().all(|output| rebuilt.contains(&(output.station.as_str(), &output.path))) {
-                    continue;
-                }
-                let mut inputs = self.reader.run_inputs(last.id)?;
-                for input in &mut inputs {
-                    let now = other
-                        .inputs
-                        .iter()
-                        .find(|used| used.product == input.product && used.identity == input.fields_key);
-                    if let Some(used) = now {
-                        input.content = Some(used.hash);
-                    }
-                }
-                covered.push(thalweg_ledger::NewRun {
-                    step: other.step.clone(),
-                    step_version: i64::from(other.step_version),
-                    station: task.key.station.clone(),
-                    key: other.key.clone(),
-                    identity: other.identity,
-                    inputs,
-                    started: active.started,
-                    attempt: 1,
-                    pid: None,
-                    host: crate::host_name(),
-                    program: self.setup.version.clone(),
-                    verb_version: other.verb_version.clone(),
-                    command: Vec::new(),
-                    log: None,
-                    staging: None,
-                    partial: last.partial,
-                    awaited: last.awaited,
-                    fresh: true,
-                    batch: active.runs.first().copied(),
-                });
-            }
-        }
-        Ok(covered)
-    }
-
-    // What a step that may edit its inputs did to them: a new version, or a new name.
-    fn edited(&self, active: &Active) -> Result<Vec<(usize, Edit)>, EngineError> {
-        let look = Look {
-            setup: &self.setup,
-            flow: &self.flow,
-            classifier: &self.classifier,
-            reader: &self.reader,
-            places: &self.places,
-            now: self.now(),
-        };
-        let mut edits = Vec::new();
-        for (n, task) in active.tasks.iter().enumerate() {
-            for input in task.inputs.iter().filter(|input| input.role.is_empty()) {
-                let run = active.runs.get(n).copied();
-                edits.extend(look.edit(&Given::from(input), run)?.map(|edit| (n, edit)));
-            }
-        }
-        Ok(edits)
     }
 
     fn record_failure(&mut self, active: &Active, end: &End, failure: &Failure) -> Result<(), EngineError> {
@@ -577,7 +449,7 @@ impl Dispatcher<'_> {
         self.observe(seen)
     }
 
-    fn log_of(&self, active: &Active) -> Option<String> {
+    pub(super) fn log_of(&self, active: &Active) -> Option<String> {
         let lead = active.runs.first()?;
         let day = active.started.strftime("%Y%m%d").to_string();
         let name = super::start::log_name(lead.0, &active.held.step);
@@ -602,42 +474,6 @@ impl Dispatcher<'_> {
         }
         facts.trouble()?;
         Ok(files)
-    }
-}
-
-fn run_output(flow: &thalweg_flow::Flow, output: &Staged, published: bool) -> RunOutput {
-    let product = flow.products.get(&output.product);
-    RunOutput {
-        product: output.product.clone(),
-        fields_key: product.map(|p| thalweg_flow::planner::identity_of_file(p, &output.fields)).unwrap_or_default(),
-        station: output.station.clone(),
-        path: output.path.clone(),
-        content: Some(match (&output.data_hash, product.map(|p| p.compare)) {
-            (Some(data), Some(thalweg_flow::Compare::Data)) => *data,
-            _ => output.hash,
-        }),
-        size: output.size,
-        staged_name: match output.how {
-            How::There => String::new(),
-            _ => output.staged.as_str().to_owned(),
-        },
-        published,
-    }
-}
-
-fn run_end(state: RunState, end: &End, now: Timestamp) -> RunEnd {
-    RunEnd {
-        state,
-        class: None,
-        message: None,
-        ended: now,
-        exit: end.exit,
-        signal: end.signal,
-        retry_at: None,
-        user_ms: u64::try_from(end.user.as_millis()).ok(),
-        system_ms: u64::try_from(end.system.as_millis()).ok(),
-        peak_kib: end.peak_rss.map(|bytes| bytes / 1024),
-        report: (!end.reports.is_empty()).then(|| serde_json::to_value(&end.reports).unwrap_or_default()),
     }
 }
 

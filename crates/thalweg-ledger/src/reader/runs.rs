@@ -82,6 +82,14 @@ impl Reader {
         self.db.first(&sql, params![self.step_id(step)?, key], run)
     }
 
+    /// Returns the newest run of a key that has ended, done or failed.
+    pub fn last_over(&self, step: &str, key: &str) -> Result<Option<RunRow>, Error> {
+        let sql = format!(
+            "SELECT {RUN} FROM runs r WHERE r.step = ?1 AND r.key = ?2 AND +r.state IN (3, 4) ORDER BY r.id DESC LIMIT 1"
+        );
+        self.db.first(&sql, params![self.step_id(step)?, key], run)
+    }
+
     /// Returns the runs of a key with this identity, oldest first.
     pub fn attempts(&self, step: &str, key: &str, identity: &ContentHash) -> Result<Vec<RunRow>, Error> {
         let sql =
