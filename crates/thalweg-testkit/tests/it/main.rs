@@ -1,2 +1,3 @@
-//! Simulated histories in the suite.
-#![allow(missing_docs, reason = "tests")]
+//! Simulated histories in the suite. Long campaigns are the program's: `cargo run -p thalweg-testkit -- --seeds N`.
+
+mod histories;
