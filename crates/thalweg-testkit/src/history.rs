@@ -2,8 +2,9 @@
 //! end everything has to stand where it belongs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use thalweg_core::{ContentHash, RelPath};
 use thalweg_engine::watch::WatchKind;
@@ -130,6 +131,9 @@ fn flow_of(text: &str) -> Result<Arc<Flow>, String> {
 impl History {
     fn through(&mut self, faults: u64) {
         for host in 0..self.hosts.len() {
+            if let Err(what) = self.empty_ledger(host) {
+                self.world.broken(what);
+            }
             self.start(host);
         }
         let acts = self.world.script.acts();
@@ -213,6 +217,21 @@ impl History {
             clock: self.world.clocks[host].clone(),
             host: Arc::new(SimulatedHost::new(self.world.clone(), life)),
         }
+    }
+
+    /// Gives a host a ledger without anything in it: to make one costs more than most of a history.
+    fn empty_ledger(&self, host: usize) -> Result<(), String> {
+        // One for each host: a ledger is known by its id.
+        static EMPTY: [OnceLock<Result<Vec<u8>, String>>; 3] = [const { OnceLock::new() }; 3];
+        let path = self.folder.join(format!("host{host}/ledger.sqlite"));
+        let text = |error: &dyn std::error::Error| crate::in_full(error);
+        std::fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(|error| text(&error))?;
+        let empty = EMPTY[host].get_or_init(|| {
+            drop(Ledger::create(&path).map_err(|error| text(&error))?);
+            std::fs::read(&path).map_err(|error| text(&error))
+        });
+        let mut file = std::fs::File::create(&path).map_err(|error| text(&error))?;
+        file.write_all(empty.as_ref()?).map_err(|error| text(&error))
     }
 
     fn start(&mut self, host: usize) {
@@ -326,7 +345,7 @@ impl History {
                 let hours = i64::try_from(self.chance.below(60)).unwrap_or(0) - 30;
                 self.world.note(format!("the clock of host {host} is stepped by {hours} h"));
                 self.world.clocks[host].set_wrong_by(hours * 3600);
-                self.world.scheduler.told();
+                self.world.all_may_look();
                 self.heals.push((later, Heal::Clock(host)));
             }
             10 => {
@@ -390,7 +409,7 @@ impl History {
                 }
             }
         }
-        self.world.scheduler.told();
+        self.world.all_may_look();
     }
 
     /// Nothing goes wrong any more: time passes until everything has come to rest.

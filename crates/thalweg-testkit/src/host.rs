@@ -165,7 +165,7 @@ impl Host for SimulatedHost {
     }
 
     fn told(&self) {
-        self.world.scheduler.told();
+        self.world.scheduler.told(self.life.0);
     }
 
     fn readers(&self) -> usize {

@@ -55,7 +55,8 @@ struct State {
     turn: u64,
     steps: u64,
     due: Option<u64>,
-    mail: u64,
+    /// Messages sent so far on each host.
+    mail: BTreeMap<usize, u64>,
     dead: BTreeSet<Life>,
     killing: bool,
     trace: u64,
@@ -81,7 +82,7 @@ impl Scheduler {
             turn: DRIVER,
             steps: 0,
             due: None,
-            mail: 0,
+            mail: BTreeMap::new(),
             dead: BTreeSet::new(),
             killing: false,
             trace: 0,
@@ -109,9 +110,9 @@ impl Scheduler {
         std::mem::take(&mut self.lock().panics)
     }
 
-    /// Tells that a message was sent: whoever waits may look.
-    pub fn told(&self) {
-        self.lock().mail += 1;
+    /// Tells that a message was sent on a host: who waits there may look.
+    pub fn told(&self, host: usize) {
+        *self.lock().mail.entry(host).or_default() += 1;
     }
 
     /// Tells if a life was ended.
@@ -170,7 +171,7 @@ impl Scheduler {
         if state.due.is_some_and(|due| state.steps >= due) {
             state.due = None;
             self.hand_over(&mut state, DRIVER);
-        } else if state.chance.one_in(6) {
+        } else if state.chance.one_in(9) {
             let ready: Vec<u64> = state.able().collect();
             let next = ready[state.chance.index(ready.len())];
             self.hand_over(&mut state, next);
@@ -187,7 +188,8 @@ impl Scheduler {
             return;
         }
         let mut state = self.lock();
-        let mail = state.mail;
+        let host = state.actors.get(&id).map_or(0, |actor| actor.life.0);
+        let mail = state.mail.get(&host).copied().unwrap_or(0);
         if let Some(actor) = state.actors.get_mut(&id) {
             actor.status = Status::Waiting { mail };
         }
@@ -220,7 +222,6 @@ impl Scheduler {
             }
         }
         state.killing = false;
-        state.mail += 1;
     }
 
     fn end(&self, id: u64, panic: Option<Box<dyn std::any::Any + Send>>) {
@@ -232,8 +233,9 @@ impl Scheduler {
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             state.panics.push(text.unwrap_or_else(|| "a panic without words".to_owned()));
         }
-        state.actors.remove(&id);
-        state.mail += 1;
+        if let Some(actor) = state.actors.remove(&id) {
+            *state.mail.entry(actor.life.0).or_default() += 1;
+        }
         if state.killing {
             self.hand_over(&mut state, DRIVER);
         } else {
@@ -275,10 +277,9 @@ impl Scheduler {
 impl State {
     /// The actors that can do something.
     fn able(&self) -> impl Iterator<Item = u64> {
-        let mail = self.mail;
-        self.actors.iter().filter_map(move |(id, actor)| match actor.status {
+        self.actors.iter().filter_map(|(id, actor)| match actor.status {
             Status::Ready => Some(*id),
-            Status::Waiting { mail: seen } => (mail > seen).then_some(*id),
+            Status::Waiting { mail } => (self.mail.get(&actor.life.0).copied().unwrap_or(0) > mail).then_some(*id),
         })
     }
 

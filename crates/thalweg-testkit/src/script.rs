@@ -164,7 +164,8 @@ impl Script {
         let mut chance = Chance::new(seed).fork(1);
         let ledgers = 1 + chance.index(3);
         let flow = FLOW.replace("READY", READY[chance.index(READY.len())]);
-        let count = 1 + chance.index(3);
+        // Most that can go wrong does so with few files, and the more histories can be lived through.
+        let count = 1 + u64::from(chance.one_in(2)) + 2 * u64::from(chance.one_in(8));
         let mut stories: Vec<Story> = Vec::new();
         for _ in 0..count {
             let day = 1 + chance.below(2);

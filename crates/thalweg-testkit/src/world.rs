@@ -162,7 +162,14 @@ impl World {
     /// Lets time pass until this many seconds after the begin.
     pub fn set_seconds(&self, seconds: i64) {
         self.time.set(moment(seconds));
-        self.scheduler.told();
+        self.all_may_look();
+    }
+
+    /// Has everybody who waits look once more.
+    pub fn all_may_look(&self) {
+        for host in 0..self.script.ledgers {
+            self.scheduler.told(host);
+        }
     }
 
     /// Adds to the story.
