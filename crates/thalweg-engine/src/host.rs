@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use thalweg_core::{RelPath, ReportLine};
@@ -110,10 +110,7 @@ pub(crate) fn receive_within<T>(host: &dyn Host, messages: &Receiver<T>, time: D
         Ok(message) => Some(message),
         Err(TryRecvError::Disconnected) => None,
         Err(TryRecvError::Empty) if host.give_way(Some(time)) => messages.try_recv().ok(),
-        Err(TryRecvError::Empty) => match messages.recv_timeout(time) {
-            Ok(message) => Some(message),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        },
+        Err(TryRecvError::Empty) => messages.recv_timeout(time).ok(),
     }
 }
 

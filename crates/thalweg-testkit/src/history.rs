@@ -310,7 +310,7 @@ impl History {
             2..=4 => {
                 self.world.note(format!("the power of host {host} is cut"));
                 self.down(host);
-                let seed = self.chance.next();
+                let seed = self.chance.number();
                 for station in self.world.stations.iter().filter(|station| station.host == host) {
                     station.store.power_cut_seeded(seed);
                 }

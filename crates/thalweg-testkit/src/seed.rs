@@ -11,7 +11,7 @@ impl Chance {
     }
 
     /// Returns the next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -21,7 +21,7 @@ impl Chance {
 
     /// Returns a number below `bound`; 0 for a bound of 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { self.next() % bound }
+        if bound == 0 { 0 } else { self.number() % bound }
     }
 
     /// Returns a place in a list of this length.
@@ -37,7 +37,7 @@ impl Chance {
     /// Returns a source of its own for one purpose, so that choices for one thing do not shift those for another.
     pub fn fork(&self, purpose: u64) -> Self {
         let mut own = Self(self.0 ^ purpose.wrapping_mul(0xD6E8_FEB8_6659_FD93));
-        own.next();
+        own.number();
         own
     }
 }
