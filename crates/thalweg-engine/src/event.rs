@@ -234,6 +234,15 @@ pub enum Event {
         /// Keys that follow from those.
         later: u64,
     },
+    /// Old logs were removed.
+    LogsPruned {
+        /// Files that went.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// What could not be removed, and why.
+        trouble: Option<String>,
+    },
     /// The flow file was read again.
     Reloaded {
         /// It is in force; else the old one stays.

@@ -33,12 +33,22 @@ pub struct Setup {
     pub version: String,
     /// Formats whose probe this program has.
     pub formats: Vec<String>,
+    /// Folder of logs, where it is another than the flow file says.
+    pub log_dir: Option<PathBuf>,
     /// Runs at once; `None`: as many as there are processors.
     pub slots: Option<usize>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
     /// What the engine has around it.
     pub host: Arc<dyn Host>,
+}
+
+impl Setup {
+    /// Returns the folder of the logs.
+    pub fn log_folder(&self) -> PathBuf {
+        let said = self.log_dir.as_deref().or(self.flow.log.dir.as_deref().map(Path::new));
+        said.map_or_else(|| self.state.join("logs"), |folder| self.base.join(folder))
+    }
 }
 
 /// The stations of this host with their stores, and those of other ledgers whose roots are mounted here: files go there

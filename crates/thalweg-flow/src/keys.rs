@@ -55,6 +55,14 @@ pub(crate) struct Key {
     pub(crate) required: bool,
 }
 
+impl Key {
+    /// Returns what holds when the key is not given, as its sentence says: a value, or words that explain it.
+    pub(crate) fn default(&self) -> Option<&'static str> {
+        let (_, said) = self.about.split_once("Default: ")?;
+        Some(said.strip_suffix('.').unwrap_or(said))
+    }
+}
+
 /// The keys of one kind of table.
 #[derive(Debug)]
 pub(crate) struct Section {
@@ -99,6 +107,7 @@ pub(crate) static FLOW: Section = Section {
         key("checks", Shape::Map(&Shape::Table(&CHECK)), "What must be true."),
         key("notify", Shape::Map(&Shape::Table(&NOTIFY)), "Whom checks tell."),
         key("serve", Shape::Map(&Shape::Table(&SERVE)), "Trees that are served to others."),
+        key("log", Shape::Table(&LOG), "Logs of the engine and of runs."),
     ],
 };
 
@@ -486,6 +495,23 @@ pub(crate) static SERVE: Section = Section {
     ],
 };
 
+/// The words of levels of a log.
+pub(crate) static LOG_LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
+
+pub(crate) static LOG: Section = Section {
+    name: "the log",
+    keys: &[
+        key(
+            "dir",
+            Shape::Text,
+            "The folder, relative to the flow file; made at the start. Default: logs beside the ledger (in .thalweg).",
+        ),
+        key("level", Shape::Word(&LOG_LEVELS), "What the engine's own log says, and what is graver. Default: info."),
+        key("keep", Shape::Duration, "Logs that are older go; at least 1d. Default: 90d."),
+        key("max_size", Shape::Size, "Above this the oldest logs go earlier."),
+    ],
+};
+
 /// Returns every section with the path under which the schema defines it.
 pub(crate) fn sections() -> Vec<&'static Section> {
     vec![
@@ -510,5 +536,6 @@ pub(crate) fn sections() -> Vec<&'static Section> {
         &CHECK,
         &NOTIFY,
         &SERVE,
+        &LOG,
     ]
 }

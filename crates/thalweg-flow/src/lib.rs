@@ -4,6 +4,7 @@
 //! does input or output: what a flow file refers to (parameter files, environment) is handed in by the caller.
 
 mod diagnostic;
+mod effective;
 pub mod graph;
 mod keys;
 pub mod model;
@@ -15,6 +16,7 @@ mod source;
 mod validate;
 
 pub use diagnostic::{Diagnostics, Problem, Severity};
+pub use effective::effective;
 pub use model::*;
 pub use parse::{Parsed, parse};
 pub use schema::schema;

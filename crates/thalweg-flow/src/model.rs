@@ -37,8 +37,56 @@ pub struct Flow {
     pub notify: BTreeMap<String, Notify>,
     /// Ways of serving a tree, by name.
     pub serve: BTreeMap<String, Serve>,
+    /// Logs of the engine and of runs.
+    pub log: Log,
     /// What the file says that nothing carries out: shown by `check`, `plan` and at the start of `run`.
     pub notes: Vec<Note>,
+}
+
+/// Where logs lie, what is said in them, and how long they stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The folder, relative to the flow file; `None`: `logs` in the folder of the engine's own files.
+    pub dir: Option<String>,
+    /// What the engine's log says.
+    pub level: LogLevel,
+    /// How long logs stay.
+    pub keep: SignedDuration,
+    /// Above so many bytes the oldest go.
+    pub max_size: Option<u64>,
+}
+
+/// Default of `keep` of the log.
+pub const LOG_KEEP: SignedDuration = SignedDuration::from_hours(24 * 90);
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { dir: None, level: LogLevel::Info, keep: LOG_KEEP, max_size: None }
+    }
+}
+
+/// How much a log says: each level what the ones before it say, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// What went wrong.
+    Error,
+    /// What is to be looked at.
+    Warn,
+    /// What was done.
+    Info,
+    /// Everything.
+    Debug,
+}
+
+impl LogLevel {
+    /// The levels with their words.
+    pub const WORDS: [(Self, &'static str); 4] =
+        [(Self::Error, "error"), (Self::Warn, "warn"), (Self::Info, "info"), (Self::Debug, "debug")];
+
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS.iter().find(|(level, _)| *level == self).map_or("", |(_, word)| word)
+    }
 }
 
 /// Something a flow file says that this program accepts and does not carry out.

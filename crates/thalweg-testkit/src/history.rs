@@ -213,6 +213,7 @@ impl History {
             program: "/sim/thalweg".into(),
             version: "simulated".into(),
             formats: Vec::new(),
+            log_dir: None,
             slots: Some(2),
             clock: self.world.clocks[host].clone(),
             host: Arc::new(SimulatedHost::new(self.world.clone(), life)),

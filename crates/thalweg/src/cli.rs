@@ -77,6 +77,7 @@ macro_rules! commands {
 }
 
 commands! {
+    Init => init;
     Demo => demo;
     Check => check;
     Graph => graph;
@@ -106,6 +107,7 @@ commands! {
     Send => send;
     Dmap => dmap;
     Superdarn => superdarn;
+    InstallService => install_service;
     Completions => completions;
     Man => man;
     #[command(hide = true)]

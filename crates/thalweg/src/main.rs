@@ -3,10 +3,13 @@
 mod cli;
 mod cmd;
 mod demo;
+mod enginelog;
 mod exit;
 mod failure;
+mod here;
 mod out;
 mod project;
+mod service;
 mod survey;
 mod view;
 mod words;

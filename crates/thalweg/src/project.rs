@@ -42,7 +42,7 @@ pub(crate) struct Project {
 }
 
 /// Files beside the flow file, and the environment.
-struct Beside(PathBuf);
+pub(crate) struct Beside(PathBuf);
 
 impl Surroundings for Beside {
     fn environment(&self, name: &str) -> Option<String> {
@@ -77,6 +77,17 @@ pub(crate) fn settings(global: &Global) -> Result<Settings, Failure> {
 ///
 /// If the file cannot be read, or `--set` is wrong.
 pub(crate) fn read(global: &Global, path: &Path) -> Result<(Source, Result<Parsed, Diagnostics>), Failure> {
+    let (source, settings, around) = ingredients(global, path)?;
+    let parsed = parse(&source, &settings, &around);
+    Ok((source, parsed))
+}
+
+/// Reads a flow file and what belongs to it for the parser.
+///
+/// # Errors
+///
+/// As [`read`].
+pub(crate) fn ingredients(global: &Global, path: &Path) -> Result<(Source, Settings, Beside), Failure> {
     let bytes = std::fs::read(path).map_err(|error| {
         Failure::config(format!("failed to read the flow file {}: {error}", path.display()))
             .help("name the flow file with --flow")
@@ -90,8 +101,7 @@ pub(crate) fn read(global: &Global, path: &Path) -> Result<(Source, Result<Parse
         .help("save the file as UTF-8")
     })?;
     let source = Source::new(path.display().to_string(), text);
-    let parsed = parse(&source, &settings(global)?, &Beside(folder_of(path)));
-    Ok((source, parsed))
+    Ok((source, settings(global)?, Beside(folder_of(path))))
 }
 
 /// Returns the flow file: the one named, else `flow.toml` here or above, else above `near`.
@@ -150,6 +160,7 @@ impl Project {
             program,
             version: crate::VERSION.to_owned(),
             formats: thalweg_steps::FORMATS.iter().map(|format| (*format).to_owned()).collect(),
+            log_dir: None,
             slots: None,
             clock: Arc::clone(clock),
             host: Arc::new(thalweg_engine::ThisHost),

@@ -70,7 +70,8 @@ pub(crate) fn tell(event: &Event, telling: Telling, out: &mut Out) -> Result<(),
     Ok(())
 }
 
-fn short(event: &Event, verbosity: i8) -> Option<(Tone, &'static str, String)> {
+/// Returns an event in one line: how it is to be taken, a word, and a text; none for what is told by others.
+pub(crate) fn short(event: &Event, verbosity: i8) -> Option<(Tone, &'static str, String)> {
     Some(match event {
         Event::Started { flow, stations } => (Tone::Head, "started", format!("{flow} at {}", stations.join(", "))),
         Event::Note { place, message } => (Tone::Odd, "note", format!("{place}: {message}")),
@@ -130,6 +131,12 @@ fn short(event: &Event, verbosity: i8) -> Option<(Tone, &'static str, String)> {
         Event::Removed { station, path, keep } => (Tone::Plain, "removed", format!("{station}/{path} by {keep}")),
         Event::Reloaded { accepted: true, .. } => (Tone::Head, "reloaded", "the flow file is in force".to_owned()),
         Event::Reloaded { message, .. } => (Tone::Bad, "not loaded", format!("the old flow stays in force: {message}")),
+        Event::LogsPruned { files, bytes, trouble: None } => {
+            (Tone::Faint, "old logs", format!("{} removed, {}", count(*files, "file", "files"), size(*bytes)))
+        }
+        Event::LogsPruned { trouble: Some(trouble), .. } => {
+            (Tone::Bad, "old logs", format!("not all could be removed: {trouble}"))
+        }
         Event::Stopping { why } => (Tone::Head, "stopping", why.clone()),
         _ => return None,
     })

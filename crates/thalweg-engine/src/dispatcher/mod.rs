@@ -8,6 +8,7 @@ mod aside;
 mod clock;
 mod closing;
 mod keys;
+mod logs;
 mod observe;
 mod requests;
 mod retain;
@@ -105,6 +106,8 @@ pub(crate) enum Message {
         request: Request,
         answer: Sender<Answer>,
     },
+    /// Old logs were removed.
+    Pruned(crate::logs::Pruned),
     Reload(Box<Setup>),
     Stop {
         why: String,
@@ -120,6 +123,7 @@ pub(crate) struct Active {
     cancel: Arc<AtomicBool>,
     started: Timestamp,
     outputs: Vec<(String, RelPath)>,
+    log: std::path::PathBuf,
     /// Its outputs are journalled: it needs no slot any more, only its locks.
     publishing: bool,
     thread: Option<Box<dyn Working>>,
@@ -170,6 +174,9 @@ pub(crate) struct Dispatcher<'r> {
     settings: BTreeMap<String, ContentHash>,
     pub(crate) versions: crate::VerbVersions,
     /// External commands are being asked for their versions.
+    /// The day on which old logs were removed last, and the thread that does so.
+    pruned: Option<String>,
+    pruning: Option<Box<dyn Working>>,
     asking: bool,
     asked: std::time::Instant,
     settling: BTreeMap<FileId, Settling>,
@@ -236,6 +243,8 @@ impl<'r> Dispatcher<'r> {
             slots: setup.slots.unwrap_or(processors).max(1),
             settings: BTreeMap::new(),
             versions: crate::VerbVersions::default(),
+            pruned: None,
+            pruning: None,
             asking: false,
             asked: std::time::Instant::now(),
             setup,
@@ -306,6 +315,7 @@ impl<'r> Dispatcher<'r> {
         }
         self.ledger.write(|tx| tx.meta_set(AT_WORK, "yes"))?;
         self.note_flow()?;
+        self.begin_logs()?;
         // Whoever asked for a listing before these began need not wait for others.
         let asked: Vec<Message> = self.messages.try_iter().collect();
         self.scan_all();
@@ -376,6 +386,7 @@ impl<'r> Dispatcher<'r> {
         self.ask_versions()?;
         self.holds = self.reader.holds_active()?;
         self.note_flow()?;
+        self.begin_logs()?;
         self.scan_all();
         let message = format!("{} is in force", self.setup.flow_path.display());
         self.say(&Event::Reloaded { accepted: true, message });
@@ -430,6 +441,7 @@ impl<'r> Dispatcher<'r> {
             self.write_keys()?;
             self.retention()?;
             self.sweep();
+            self.prune_logs()?;
             self.feed_watchdog();
             if self.stopping.is_some() {
                 if self.may_leave() {
@@ -472,6 +484,7 @@ impl<'r> Dispatcher<'r> {
                 Message::Versions(versions) => self.versions_said(versions, false)?,
                 Message::Asked { request, answer } => self.asked(request, answer, false)?,
                 Message::AskedBefore { request, answer } => self.asked(request, answer, true)?,
+                Message::Pruned(pruned) => self.logs_pruned(&pruned)?,
                 Message::Reload(setup) => self.reload(*setup)?,
                 Message::Stop { why } => self.stop(why),
             }
@@ -495,6 +508,7 @@ impl<'r> Dispatcher<'r> {
     fn is_idle(&self) -> bool {
         self.active.is_empty()
             && !self.asking
+            && self.pruning.is_none()
             && self.dirty.is_empty()
             && self.changed.is_empty()
             && self.scans.values().all(|scan| !scan.under_way && !scan.again)
@@ -558,6 +572,9 @@ impl<'r> Dispatcher<'r> {
             }
         }
         for thread in self.scan_threads.drain(..) {
+            thread.join();
+        }
+        if let Some(thread) = self.pruning.take() {
             thread.join();
         }
         crate::child::end_orphans();

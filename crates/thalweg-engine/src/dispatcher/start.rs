@@ -162,7 +162,7 @@ impl Dispatcher<'_> {
     fn launch(&mut self, starting: Vec<(Vec<Task>, Held)>) -> Result<(), EngineError> {
         let now = self.now();
         let host = crate::host_name();
-        let log_folder = self.setup.state.join("logs").join(now.strftime("%Y%m%d").to_string());
+        let log_folder = self.setup.log_folder().join(now.strftime("%Y%m%d").to_string());
         std::fs::create_dir_all(&log_folder)
             .map_err(|source| EngineError::State { path: log_folder.clone(), source })?;
         let mut plans = Vec::new();
@@ -335,14 +335,14 @@ impl Dispatcher<'_> {
             .flat_map(|task| &task.outputs)
             .filter_map(|output| Some((output.station.clone(), output.path.clone()?)))
             .collect();
+        let log = job.log.clone();
         let host = self.setup.host.clone();
         let thread = host
             .start(&format!("run-{}", lead.0), Box::new(move || runner::carry_out(&job)))
             .map_err(|source| EngineError::State { path: "a thread for a run".into(), source })?;
-        let thread = Some(thread);
-        let publishing = false;
+        let (thread, publishing) = (Some(thread), false);
         self.active
-            .insert(no, Active { tasks, runs, held, go, cancel, started: now, outputs, publishing, thread, host });
+            .insert(no, Active { tasks, runs, held, go, cancel, started: now, outputs, log, publishing, thread, host });
         self.say(&event);
         Ok(())
     }

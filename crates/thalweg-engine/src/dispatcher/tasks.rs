@@ -450,10 +450,8 @@ impl Dispatcher<'_> {
     }
 
     pub(super) fn log_of(&self, active: &Active) -> Option<String> {
-        let lead = active.runs.first()?;
-        let day = active.started.strftime("%Y%m%d").to_string();
-        let name = super::start::log_name(lead.0, &active.held.step);
-        Some(self.setup.state.join("logs").join(day).join(name).display().to_string())
+        active.runs.first()?;
+        Some(active.log.display().to_string())
     }
 
     /// Returns the driving files of a key.

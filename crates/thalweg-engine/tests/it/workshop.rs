@@ -63,6 +63,7 @@ impl Workshop {
             program: PathBuf::from("/bin/false"),
             version: "test".into(),
             formats: Vec::new(),
+            log_dir: None,
             slots: None,
             clock: Arc::new(SystemClock),
             host: Arc::new(ThisHost),

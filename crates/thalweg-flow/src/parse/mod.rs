@@ -3,6 +3,7 @@
 
 mod command;
 mod keeps;
+mod log;
 mod params;
 mod products;
 mod stations;
@@ -83,6 +84,9 @@ fn read_all<'s>(reader: &mut Reader<'s>, draft: &mut Draft, top: &Entries<'_, 's
     each_named(reader, top, "keeps", |reader, name, value| keeps::read_keep(reader, draft, name, value));
     each_named(reader, top, "checks", |reader, name, value| keeps::read_check(reader, draft, name, value));
     each_named(reader, top, "notify", |reader, name, value| keeps::read_notify(reader, draft, name, value));
+    if let Some(log) = reader.get(top, "log", log::read) {
+        draft.flow.log = log;
+    }
     each_named(reader, top, "serve", |reader, name, value| keeps::read_serve(reader, draft, name, value));
 }
 
@@ -145,6 +149,7 @@ impl Draft {
                 checks: BTreeMap::new(),
                 notify: BTreeMap::new(),
                 serve: BTreeMap::new(),
+                log: crate::model::Log::default(),
                 notes: Vec::new(),
             },
             families: BTreeMap::new(),

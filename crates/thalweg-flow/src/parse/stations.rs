@@ -297,7 +297,8 @@ fn read_link<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Optio
         Some(hours.into_iter().map(|(_, pair)| pair).collect::<Vec<_>>())
     });
     let connections = reader.get(&entries, "connections", Reader::count_rate);
-    if limit.is_some() || hours.is_some() || connections.is_some() {
+    let limited = limit.is_some_and(|rate| rate != Rate::Unlimited);
+    if limited || hours.is_some() || connections.is_some() {
         reader.note(place, "limits of links are read and checked, and nothing keeps to them yet");
     }
     if hours.is_some() && !entries.has("zone") {

@@ -709,5 +709,9 @@ fn read_on_bad<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Opt
     let along = reader
         .get_texts(&entries, "along")
         .map_or(Vec::new(), |roles| roles.into_iter().map(|role| role.value).collect());
-    Some(OnBad { put: put.map(|put| put.value), along })
+    Some(OnBad {
+        // Said or not, that folder is nobody's product.
+        put: put.map(|put| put.value).filter(|put| put != "quarantine"),
+        along,
+    })
 }

@@ -1,6 +1,7 @@
 //! Tests of the flow language from outside.
 
 mod broken;
+mod effective;
 mod flows;
 mod graph;
 mod mutated;

@@ -1,30 +1,41 @@
 //! `check`: explains every mistake of a flow file at its place.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 use thalweg_flow::{Diagnostics, Severity};
 
 use super::{Context, Done};
+use crate::cli::Global;
 use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::here::access::Account;
+use crate::here::{self, Finding};
 use crate::out::Tone;
-use crate::project;
+use crate::project::{self, Project};
 use crate::words::count;
 
 /// Explains the mistakes of a flow file at their places, with what to write instead
 ///
 /// Prints all problems, not the first, warnings too, and what the file says that nothing carries out. No station is
-/// touched. Ends with 3 if there are errors.
+/// touched. Ends with 3 if there are errors. With --here this host is looked at besides: roots, mounts, rights, programs of
+/// external commands, space, watches, clock, ledger, sandbox, as the account that asks; each finding with its remedy.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  thalweg check\n  thalweg check flows/superdarn/flow.toml\n  thalweg check flow.toml --json | jq '.problems[] | \"\\(.line):\\(.column) \\(.message)\"'"
+    after_help = "Examples:\n  thalweg check\n  thalweg check flows/superdarn/flow.toml\n  thalweg check --here -v\n  sudo -u radar thalweg check --here --flow /data/flow/flow.toml\n  thalweg check --effective\n  thalweg check flow.toml --json | jq '.problems[] | \"\\(.line):\\(.column) \\(.message)\"'"
 )]
 pub(crate) struct Check {
     /// The flow file [default: as for all commands]
     #[arg(value_name = "FLOW")]
     file: Option<PathBuf>,
+    /// Look at this host too: what would stop the flow here (-v: also what is fine)
+    #[arg(long)]
+    here: bool,
+    /// Show the flow as TOML with every default filled in, and parameters with the values that are set now
+    #[arg(long, conflicts_with = "here")]
+    effective: bool,
 }
 
 impl Check {
@@ -33,6 +44,9 @@ impl Check {
             Some(path) => path,
             None => project::find(&context.global, None)?,
         };
+        if self.effective {
+            return effective(&path, context);
+        }
         let (source, parsed) = project::read(&context.global, &path)?;
         let (problems, flow) = match parsed {
             Ok(parsed) => (parsed.warnings, Some(parsed.flow)),
@@ -40,17 +54,28 @@ impl Check {
         };
         let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
         let notes = flow.as_ref().map(|flow| flow.notes.clone()).unwrap_or_default();
-        let exit = if flow.is_some() { Exit::Done } else { Exit::Config };
+        let findings = match &flow {
+            Some(_) if self.here => Some(here(&path, context)?),
+            _ => None,
+        };
+        let stops = findings.iter().flatten().any(|finding| finding.severity == here::Severity::Error);
+        let exit = if flow.is_some() && !stops { Exit::Done } else { Exit::Config };
         let out = &mut context.out;
         if out.json {
-            out.document(&json!({
+            let mut document = json!({
                 "file": source.name,
                 "valid": flow.is_some(),
                 "errors": errors,
                 "warnings": problems.len() - errors,
                 "problems": project::problems(&source, &problems),
                 "notes": notes,
-            }))?;
+            });
+            if let Some(findings) = &findings {
+                document["host"] = json!(thalweg_engine::host_name());
+                document["account"] = json!(Account::Own.name());
+                document["findings"] = json!(findings);
+            }
+            out.document(&document)?;
             return Ok(exit);
         }
         if !problems.is_empty() {
@@ -72,6 +97,49 @@ impl Check {
             ];
             out.line(format!("{}: flow {} is valid: {}", source.name, flow.name, counts.join(", ")))?;
         }
+        if let Some(findings) = findings {
+            tell(&findings, context)?;
+        }
         Ok(exit)
     }
+}
+
+fn here(path: &Path, context: &Context) -> Result<Vec<Finding>, Failure> {
+    let global = Global { flow: Some(path.to_owned()), ..context.global.clone() };
+    let project = Project::load(&global, None, &context.clock)?;
+    Ok(here::look(&project, context.now()))
+}
+
+fn tell(findings: &[Finding], context: &mut Context) -> Result<(), Failure> {
+    use here::Severity;
+    let out = &mut context.out;
+    let number = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let mut shown: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.severity != Severity::Fine || out.verbosity > 0).collect();
+    // The gravest first.
+    shown.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    for finding in shown {
+        finding.tell(out)?;
+    }
+    let [errors, warnings, fine] = [Severity::Error, Severity::Warning, Severity::Fine].map(number);
+    let count = |number: usize, one, many| count(u64::try_from(number).unwrap_or(u64::MAX), one, many);
+    let hint = if out.verbosity > 0 || fine == 0 { "" } else { " (-v shows them)" };
+    out.line(format!(
+        "host {}, as {}: {}, {}, {fine} fine{hint}",
+        thalweg_engine::host_name(),
+        Account::Own.name(),
+        count(errors, "error", "errors"),
+        count(warnings, "warning", "warnings"),
+    ))
+}
+
+fn effective(path: &Path, context: &mut Context) -> Done {
+    let (source, settings, around) = project::ingredients(&context.global, path)?;
+    let text = thalweg_flow::effective(&source, &settings, &around).map_err(|found| project::refused(&found))?;
+    if context.out.json {
+        context.out.document(&json!({ "file": source.name, "effective": text }))?;
+    } else {
+        context.out.write_all(text.as_bytes())?;
+    }
+    Ok(Exit::Done)
 }

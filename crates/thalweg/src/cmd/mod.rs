@@ -11,6 +11,8 @@ pub(crate) mod find;
 pub(crate) mod gaps;
 pub(crate) mod graph;
 pub(crate) mod hold;
+pub(crate) mod init;
+pub(crate) mod install_service;
 pub(crate) mod lineage;
 pub(crate) mod log;
 pub(crate) mod make;

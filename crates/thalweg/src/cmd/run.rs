@@ -1,14 +1,16 @@
 //! `run`: carries the flow out as files arrive.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use thalweg_engine::{Engine, Handle, Mode};
+use thalweg_engine::{Engine, Event, Handle, Mode, Setup};
 
 use super::{Context, Done, plan};
 use crate::cli::Global;
+use crate::enginelog::EngineLog;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::project::Project;
@@ -20,7 +22,7 @@ use crate::work::{Telling, conclude, tell};
 /// --once it ends when nothing is left to do, with 4 if anything failed.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  thalweg run\n  thalweg run --once\n  thalweg run --at campus --slots 4 -v\n  thalweg run --once --json | jq 'select(.event == \"run_failed\")'"
+    after_help = "Examples:\n  thalweg run\n  thalweg run --once\n  thalweg run --at campus --slots 4 -v\n  thalweg run --log-dir /var/log/thalweg\n  thalweg run --once --json | jq 'select(.event == \"run_failed\")'"
 )]
 pub(crate) struct Run {
     /// Until nothing is left to do, then end
@@ -29,6 +31,9 @@ pub(crate) struct Run {
     /// Runs at once [default: as many as there are processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     slots: Option<u16>,
+    /// The folder of logs [default: `dir` of [log] in the flow file]
+    #[arg(long, value_name = "DIR")]
+    log_dir: Option<PathBuf>,
 }
 
 impl Run {
@@ -36,6 +41,8 @@ impl Run {
         let mut project = context.project()?;
         let slots = self.slots.map(usize::from);
         project.setup.slots = slots;
+        let log_dir = self.log_dir.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
+        project.setup.log_dir.clone_from(&log_dir);
         // Events carry the notes to programs.
         if !context.out.json {
             plan::notes(context, &project)?;
@@ -44,12 +51,16 @@ impl Run {
             .map_err(|error| Failure::new(Exit::Unexpected, format!("failed to listen for signals: {error}")))?;
         let mode = if self.once { Mode::Once } else { Mode::Forever };
         let engine = Engine::open(project.setup.clone())?;
+        let mut log = EngineLog::new(&project.setup);
+        // What is to be in force next, once the engine has taken it over.
+        let next: Arc<Mutex<Option<Setup>>> = Arc::default();
+        let settled = Settled { slots, log_dir, next: Arc::clone(&next) };
         let (handle, global, clock) = (engine.handle(), context.global.clone(), Arc::clone(&context.clock));
         let stop_listening = signals.handle();
         let listener = std::thread::spawn(move || {
             for signal in signals.forever() {
                 if signal == SIGHUP {
-                    reload(&handle, &global, &clock, slots);
+                    reload(&handle, &global, &clock, &settled);
                 } else {
                     handle.stop(if signal == SIGTERM { "SIGTERM" } else { "SIGINT" });
                 }
@@ -58,7 +69,16 @@ impl Run {
         let telling = Telling::of(&context.out);
         let mut trouble = None;
         let stopper = engine.handle();
+        let clock = Arc::clone(&context.clock);
         let outcome = engine.run(mode, &mut |event| {
+            if let Event::Reloaded { accepted: true, .. } = event
+                && let Some(setup) = next.lock().ok().and_then(|mut next| next.take())
+            {
+                log.follow(&setup);
+            }
+            if let Some(why) = log.write(event, clock.now()) {
+                context.out.note(why);
+            }
             if let Err(failure) = tell(event, telling, &mut context.out) {
                 // Nobody reads on, or the output cannot be written: the engine ends in order.
                 if trouble.is_none() {
@@ -78,10 +98,21 @@ impl Run {
     }
 }
 
-fn reload(handle: &Handle, global: &Global, clock: &Arc<dyn thalweg_core::Clock>, slots: Option<usize>) {
+/// What the command line says, however often the flow file is read.
+struct Settled {
+    slots: Option<usize>,
+    log_dir: Option<PathBuf>,
+    next: Arc<Mutex<Option<Setup>>>,
+}
+
+fn reload(handle: &Handle, global: &Global, clock: &Arc<dyn thalweg_core::Clock>, settled: &Settled) {
     match Project::load(global, None, clock) {
         Ok(mut project) => {
-            project.setup.slots = slots;
+            project.setup.slots = settled.slots;
+            project.setup.log_dir.clone_from(&settled.log_dir);
+            if let Ok(mut next) = settled.next.lock() {
+                *next = Some(project.setup.clone());
+            }
             handle.reload(project.setup);
         }
         Err(failure) => {

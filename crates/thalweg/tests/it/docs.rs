@@ -257,7 +257,7 @@ fn page_is(path: &Path, wanted: &str) {
 }
 
 /// The tables of the language in the order of the reference, with what they are for.
-const SECTIONS: [(&str, &str); 21] = [
+const SECTIONS: [(&str, &str); 22] = [
     ("", "The file itself"),
     ("parameter", "`params.NAME`, where the value is not written out"),
     ("station", "`stations.NAME`"),
@@ -279,6 +279,7 @@ const SECTIONS: [(&str, &str); 21] = [
     ("check", "`checks.NAME`"),
     ("notification-target", "`notify.NAME`"),
     ("served-tree", "`serve.NAME`"),
+    ("log", "`[log]`"),
 ];
 
 /// Returns what may stand at a key, in words.
@@ -384,6 +385,26 @@ fn help_of(above: &[String], word: &str, text: &mut String) {
 
 fn without_globals(help: &str) -> &str {
     help.split("\nGlobal options:").next().unwrap_or(help)
+}
+
+#[test]
+fn the_manual_names_every_default_that_can_be_shown() {
+    let manual = text_of(&root().join("docs/reference/flow-language.md"));
+    let mut named = 0;
+    let mut open = vec![schema()];
+    while let Some(value) = open.pop() {
+        if let Some((_, default)) = value["description"].as_str().and_then(|text| text.split_once("Default: ")) {
+            let words = default.replace('|', "\\|");
+            assert!(manual.contains(&format!("Default: {words}")), "{default}");
+            named += 1;
+        }
+        match value {
+            Value::Object(map) => open.extend(map.into_iter().map(|(_, value)| value)),
+            Value::Array(values) => open.extend(values),
+            _ => {}
+        }
+    }
+    assert!(named > 40, "{named} defaults");
 }
 
 #[test]

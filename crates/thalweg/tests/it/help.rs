@@ -3,7 +3,9 @@
 use crate::flows::thalweg;
 
 /// The subcommands of the command-line contract that are built, with the words that come before their help.
-const COMMANDS: [&[&str]; 35] = [
+const COMMANDS: [&[&str]; 37] = [
+    &["init"],
+    &["install-service"],
     &["check"],
     &["graph"],
     &["schema"],

@@ -10,5 +10,6 @@ mod faults;
 mod flows;
 mod forecast;
 mod help;
+mod operators;
 mod steering;
 mod superdarn;

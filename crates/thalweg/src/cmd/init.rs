@@ -1,0 +1,128 @@
+//! `init`: a flow file to begin with.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Context, Done};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::out::{Cell, Table};
+use crate::words::did_you_mean;
+
+/// A flow to begin with.
+struct Template {
+    name: &'static str,
+    about: &'static str,
+    flow: &'static str,
+}
+
+/// All of them, the usual one first.
+const TEMPLATES: [Template; 2] = [
+    Template {
+        name: "two-stations",
+        about: "two folders and an external command, with comments that explain each part",
+        flow: include_str!("../../../../flows/two-stations/flow.toml"),
+    },
+    Template {
+        name: "superdarn",
+        about: "a radar's files from the radar computer over its site to the campus server and to those who use them",
+        flow: include_str!("../../../../flows/superdarn/flow.toml"),
+    },
+];
+
+/// Writes a commented flow file to begin with
+///
+/// It passes `thalweg check` and runs as it stands, with its stations as folders beside it. A file that is there already
+/// is never overwritten.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  thalweg init\n  thalweg init superdarn --dir radar\n  thalweg init --flow /data/flow/flow.toml\n  thalweg init --list"
+)]
+pub(crate) struct Init {
+    /// The template (see --list)
+    #[arg(value_name = "TEMPLATE", default_value = "two-stations")]
+    template: String,
+    /// The folder of the new flow.toml; made if it is missing [default: the working folder]
+    #[arg(long, value_name = "D")]
+    dir: Option<PathBuf>,
+    /// List the templates
+    #[arg(long)]
+    list: bool,
+}
+
+impl Init {
+    pub(crate) fn run(self, context: &mut Context) -> Done {
+        if self.list {
+            return list(context);
+        }
+        let Some(template) = TEMPLATES.iter().find(|template| template.name == self.template) else {
+            return Err(Failure::usage(format!("there is no template `{}`", self.template))
+                .help(did_you_mean(&self.template, TEMPLATES.iter().map(|template| template.name))));
+        };
+        let path = match (self.dir, &context.global.flow) {
+            (Some(dir), _) => dir.join("flow.toml"),
+            (None, Some(flow)) => flow.clone(),
+            (None, None) => PathBuf::from("flow.toml"),
+        };
+        let failed = |error: &std::io::Error| {
+            Failure::config(format!("failed to write {}: {error}", path.display()))
+                .help("name another folder with --dir")
+        };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+        }
+        // Made by its name alone, so that nothing that is there, a link neither, is ever written into.
+        let mut file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                return Err(Failure::new(
+                    Exit::Refused,
+                    format!("failed to write {}: it is there already", path.display()),
+                )
+                .help("name another folder with --dir, or remove it first"));
+            }
+            Err(error) => return Err(failed(&error)),
+        };
+        file.write_all(template.flow.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| failed(&error))?;
+        let out = &mut context.out;
+        if out.json {
+            out.document(&json!({ "path": path, "template": template.name }))?;
+            return Ok(Exit::Done);
+        }
+        out.line(format!("{} is written from the template {}", path.display(), template.name))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder {
+            out.line(format!("  cd {}", folder.display()))?;
+        }
+        for (command, what) in [
+            ("thalweg check", "what is wrong with it, at its line"),
+            ("thalweg check --here", "what is wrong on this host"),
+            ("thalweg plan", "what would be done now and why; touches nothing"),
+            ("thalweg run --once", "does it and ends; without --once it goes on and watches"),
+            ("thalweg install-service --dry-run", "how it would run from boot on"),
+        ] {
+            out.line(format!("  {command:<35}{what}"))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn list(context: &mut Context) -> Done {
+    let out = &mut context.out;
+    if out.json {
+        for template in &TEMPLATES {
+            out.object(&json!({ "template": template.name, "about": template.about }))?;
+        }
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new(&["template", ""]);
+    for template in &TEMPLATES {
+        table.row([Cell::from(template.name), template.about.into()]);
+    }
+    out.table(&table)?;
+    Ok(Exit::Done)
+}
