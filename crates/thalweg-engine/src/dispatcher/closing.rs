@@ -2,7 +2,9 @@
 
 use thalweg_core::{RelPath, Timestamp};
 use thalweg_flow::Verb;
-use thalweg_ledger::{FileId, InputRef, NewReceipt, NewRun, Origin, Output, RunEnd, RunId, RunOutput, RunState, Tx};
+use thalweg_ledger::{
+    FileId, FileRow, InputRef, NewReceipt, NewRun, Origin, Output, RunEnd, RunId, RunOutput, RunState, Tx,
+};
 
 use super::{Active, Dispatcher};
 use crate::EngineError;
@@ -31,6 +33,8 @@ pub(super) struct Closing {
     rows: Vec<RunOutput>,
     receipts: Vec<NewReceipt>,
     retire: Vec<FileId>,
+    /// What earlier runs of these keys left and this one did not make again.
+    extras: Vec<FileRow>,
     edited: Vec<(usize, Edit)>,
     covered: Vec<NewRun>,
     finish: RunEnd,
@@ -39,6 +43,11 @@ pub(super) struct Closing {
 }
 
 impl Closing {
+    /// Returns the files to be removed when this is recorded, and by what.
+    pub(super) fn extras(&self) -> Option<(Vec<FileRow>, String)> {
+        (!self.extras.is_empty()).then(|| (self.extras.clone(), self.by.clone()))
+    }
+
     pub(super) fn write(
         &self,
         tx: &mut Tx<'_>,
@@ -55,8 +64,8 @@ impl Closing {
         for receipt in &self.receipts {
             tx.receipt_add(receipt)?;
         }
-        for file in &self.retire {
-            tx.retire(*file, &self.by, &none, self.runs.first().copied(), now)?;
+        for file in self.retire.iter().copied().chain(self.extras.iter().map(|row| row.id)) {
+            tx.retire(file, &self.by, &none, self.runs.first().copied(), now)?;
         }
         for (n, run) in self.runs.iter().enumerate() {
             let own = self.edited.iter().filter(|(task, _)| *task == n).map(|(_, edit)| edit.left.clone());
@@ -104,12 +113,14 @@ impl Dispatcher<'_> {
                 retire.extend(self.reader.file_at(&input.station, &input.path)?.map(|row| row.id));
             }
         }
+        let extras = self.extras(active, &rows)?;
         Ok(Some(Closing {
             runs: active.runs.clone(),
             outputs,
             rows,
             receipts,
             retire,
+            extras,
             edited: if step.edits { self.edited(active)? } else { Vec::new() },
             covered: self.covered_by(active, &end.left)?,
             finish: run_end(RunState::Done, end, now),

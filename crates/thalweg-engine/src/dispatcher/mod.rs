@@ -7,6 +7,7 @@ mod adopt;
 mod aside;
 mod clock;
 mod closing;
+mod extras;
 mod keys;
 mod logs;
 mod observe;
@@ -117,6 +118,8 @@ pub(crate) enum Message {
 /// A run under way.
 pub(crate) struct Active {
     tasks: Vec<Task>,
+    /// The flow under whose rules it was begun, and ends.
+    flow: Arc<Flow>,
     runs: Vec<RunId>,
     held: Held,
     go: Sender<Go>,

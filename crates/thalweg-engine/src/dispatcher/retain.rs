@@ -148,7 +148,7 @@ impl Dispatcher<'_> {
     }
 
     // Tells if a file is the version that the ledger knows; where only its change time or inode differ, it is read.
-    fn is_as_recorded(&self, row: &thalweg_ledger::FileRow, meta: &thalweg_store::Meta) -> bool {
+    pub(super) fn is_as_recorded(&self, row: &thalweg_ledger::FileRow, meta: &thalweg_store::Meta) -> bool {
         let folder = self.flow.products.get(&row.product).is_some_and(|product| product.path.is_folder());
         let wanted = if folder { thalweg_store::Kind::Folder } else { thalweg_store::Kind::File };
         if meta.kind != wanted {

@@ -340,9 +340,11 @@ impl Dispatcher<'_> {
         let thread = host
             .start(&format!("run-{}", lead.0), Box::new(move || runner::carry_out(&job)))
             .map_err(|source| EngineError::State { path: "a thread for a run".into(), source })?;
-        let (thread, publishing) = (Some(thread), false);
-        self.active
-            .insert(no, Active { tasks, runs, held, go, cancel, started: now, outputs, log, publishing, thread, host });
+        let (thread, publishing, flow) = (Some(thread), false, self.flow.clone());
+        self.active.insert(
+            no,
+            Active { tasks, flow, runs, held, go, cancel, started: now, outputs, log, publishing, thread, host },
+        );
         self.say(&event);
         Ok(())
     }

@@ -50,9 +50,17 @@ impl Dispatcher<'_> {
 
     // From here on the outputs of these runs appear together or not at all, whatever happens to this process.
     fn journal(&mut self, staged: Vec<(u64, Vec<Staged>)>) -> Result<Journal, EngineError> {
+        let in_force = self.flow.clone();
+        let journal = self.journal_under_own_flow(staged);
+        self.flow = in_force;
+        journal
+    }
+
+    fn journal_under_own_flow(&mut self, staged: Vec<(u64, Vec<Staged>)>) -> Result<Journal, EngineError> {
         let Journal { mut rows, mut parts, mut going } = Journal::default();
         for (no, outputs) in staged {
             let Some(active) = self.active.get(&no) else { continue };
+            self.flow = active.flow.clone();
             if let Some(why) = self.changed_outside(&outputs)? {
                 active.say(Go::Refuse(why));
                 continue;
@@ -161,29 +169,40 @@ impl Dispatcher<'_> {
         if !done.is_empty() || !journal.is_empty() {
             self.record_done(done, journal)?;
         }
+        let in_force = self.flow.clone();
         for (active, end) in others {
-            if let Some(detail) = self.detail(&active, &end) {
-                // Not worth a commit of its own: it goes with the next one.
-                drop(self.ledger.submit(move |tx| detail.write(tx))?);
-            }
-            if let Some(failure) = end.failure.clone() {
-                self.record_failure(&active, &end, &failure)?;
-                self.after_run(&active)?;
-            } else if end.cancelled || !end.changed.is_empty() {
-                self.record_void(&active, &end)?;
-                self.after_run(&active)?;
-            } else {
-                self.record_done(vec![(active, end)], Journal::default())?;
-            }
+            // Another flow may be in force by now, without this step even: what was made is recorded all the same.
+            self.flow = active.flow.clone();
+            let recorded = self.record_one(active, end);
+            self.flow = in_force.clone();
+            recorded?;
+        }
+        Ok(())
+    }
+
+    fn record_one(&mut self, active: Active, end: End) -> Result<(), EngineError> {
+        if let Some(detail) = self.detail(&active, &end) {
+            // Not worth a commit of its own: it goes with the next one.
+            drop(self.ledger.submit(move |tx| detail.write(tx))?);
+        }
+        if let Some(failure) = end.failure.clone() {
+            self.record_failure(&active, &end, &failure)?;
+            self.after_run(&active)?;
+        } else if end.cancelled || !end.changed.is_empty() {
+            self.record_void(&active, &end)?;
+            self.after_run(&active)?;
+        } else {
+            self.record_done(vec![(active, end)], Journal::default())?;
         }
         Ok(())
     }
 
     // Nothing that another end in the same transaction says can matter to it.
     fn stands_by_itself(&self, active: &Active) -> bool {
-        let step = active.tasks.first().and_then(|task| self.flow.steps.get(&task.key.step));
+        let step = active.tasks.first().and_then(|task| active.flow.steps.get(&task.key.step));
         let updates = active.tasks.iter().flat_map(|task| &task.outputs).any(|output| output.update);
-        step.is_some_and(|step| !step.edits && !matches!(step.does, Verb::Move)) && !updates
+        let alone = step.is_some_and(|step| !step.edits && !matches!(step.does, Verb::Move)) && !updates;
+        alone && std::sync::Arc::ptr_eq(&active.flow, &self.flow)
     }
 
     // The keys of the run, and those that stand behind it for the same files.
@@ -213,6 +232,7 @@ impl Dispatcher<'_> {
         for (active, end) in &done {
             closings.extend(self.closing(active, end, now)?);
         }
+        let extras: Vec<_> = closings.iter().filter_map(super::closing::Closing::extras).collect();
         let Journal { rows, parts, going } = journal;
         let files = self.ledger.write(move |tx| {
             for (run, outputs) in &rows {
@@ -228,6 +248,9 @@ impl Dispatcher<'_> {
             Ok(files)
         })?;
         self.go_on(going);
+        for (rows, by) in extras {
+            self.remove_extras(rows, &by)?;
+        }
         {
             let _view = self.reader.view()?;
             for file in files {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use thalweg_core::{ManualClock, Timestamp};
-use thalweg_engine::{Engine, Mode, Outcome};
+use thalweg_engine::{Engine, Event, Mode, Outcome};
 use thalweg_ledger::{KeyFilter, Ledger, NewRun, RunFilter, RunState};
 
 use crate::workshop::Workshop;
@@ -190,7 +190,7 @@ fn a_clock_that_was_set_back_between_two_starts_holds_nothing_up() {
         engine.run(Mode::Once, &mut |_| {}).expect("the engine runs")
     };
     let later = |seconds: i64| {
-        clock.set(clock_now(&clock).checked_add(jiff::SignedDuration::from_secs(seconds)).expect("a time"))
+        clock.set(clock_now(&clock).checked_add(jiff::SignedDuration::from_secs(seconds)).expect("a time"));
     };
     shop.write("here/in/a.dat", "a");
     shop.write("here/late/b.dat", "b");
@@ -219,4 +219,85 @@ fn a_clock_that_was_set_back_between_two_starts_holds_nothing_up() {
 fn clock_now(clock: &ManualClock) -> Timestamp {
     use thalweg_core::Clock as _;
     clock.now()
+}
+
+const LEAVES: &str = r#"
+flow = "leaves"
+[stations.here]
+root = "here"
+[products.raw]
+path = "in/{name}.dat"
+[products.made]
+path = "out/{name}.txt"
+[steps.make]
+at = "here"
+takes = "raw"
+makes = "made"
+does = { run = ["sh", "-c", "cp $1 $2; until [ -e GO ]; do sleep 0.01; done", "sh", "{in}", "{out}"] }
+"#;
+
+#[test]
+fn a_run_whose_step_left_the_flow_meanwhile_is_recorded() {
+    let mut shop = Workshop::new("");
+    shop.flow = LEAVES.replace("GO", &shop.path("go").display().to_string());
+    shop.write("here/in/a.dat", "a");
+    let engine = Engine::open(shop.setup()).expect("the engine opens");
+    let handle = engine.handle();
+    let (told, events) = std::sync::mpsc::channel();
+    let working = std::thread::spawn(move || engine.run(Mode::Forever, &mut |event| drop(told.send(event.clone()))));
+    let next = |wanted: &dyn Fn(&Event) -> bool| {
+        let limit = std::time::Duration::from_secs(20);
+        std::iter::from_fn(|| events.recv_timeout(limit).ok()).any(|event| wanted(&event))
+    };
+    assert!(next(&|event| matches!(event, Event::RunStarted { .. })));
+    let whole = std::mem::replace(&mut shop.flow, LEAVES.split("[steps.make]").next().expect("a part").to_owned());
+    handle.reload(shop.setup());
+    assert!(next(&|event| matches!(event, Event::Reloaded { accepted: true, .. })));
+    shop.write("go", "");
+    assert!(next(&|event| matches!(event, Event::RunDone { .. })), "it ends under the rules under which it began");
+    handle.stop("the test is over");
+    working.join().expect("it ends").expect("in order");
+    assert_eq!(shop.read("here/out/a.txt").as_deref(), Some("a"));
+    let reader = shop.ledger().reader().expect("a reader");
+    assert!(reader.unfinished_runs().expect("rows").is_empty());
+    // With the step back, its work is known to be done.
+    shop.flow = whole;
+    let (outcome, events) = shop.once();
+    assert_eq!((outcome.done, outcome.failed, outcome.blocked), (0, 0, 0), "{events:#?}");
+}
+
+const FEWER: &str = r#"
+flow = "fewer"
+[stations.here]
+root = "here"
+[products.raw]
+path = "in/{name}.txt"
+[products.word]
+path = "out/{name}/{word}.txt"
+[steps.words]
+at = "here"
+takes = "raw"
+makes = { product = "word", many = true }
+does = { run = ["sh", "-c", "for word in $(cat $1); do echo $word > $2/$word.txt; done", "sh", "{in}", "{out}"] }
+"#;
+
+#[test]
+fn what_a_key_does_not_make_any_more_goes_with_an_audit() {
+    let shop = Workshop::new(FEWER);
+    shop.write("here/in/a.txt", "one two three");
+    shop.write("here/in/b.txt", "two");
+    let (outcome, events) = shop.once();
+    assert_eq!((outcome.done, outcome.failed), (2, 0), "{events:#?}");
+    assert_eq!(shop.files("here/out"), ["a/one.txt", "a/three.txt", "a/two.txt", "b/two.txt"]);
+    shop.write("here/in/a.txt", "two four");
+    let (outcome, events) = shop.once();
+    assert_eq!((outcome.done, outcome.failed), (1, 0), "{events:#?}");
+    assert_eq!(shop.files("here/out"), ["a/four.txt", "a/two.txt", "b/two.txt"]);
+    let reader = shop.ledger().reader().expect("a reader");
+    let audit = reader.retirements(&thalweg_ledger::RetirementFilter::default()).expect("rows");
+    let mut gone: Vec<(&str, &str)> = audit.iter().map(|row| (row.path.as_str(), row.keep.as_str())).collect();
+    gone.sort_unstable();
+    assert_eq!(gone, [("out/a/one.txt", "step words"), ("out/a/three.txt", "step words")]);
+    let (outcome, events) = shop.once();
+    assert_eq!((outcome.done, outcome.failed), (0, 0), "{events:#?}");
 }
