@@ -298,7 +298,9 @@ impl History {
         let now = self.world.seconds();
         let host = self.chance.index(self.hosts.len());
         let station = self.chance.index(self.world.stations.len());
-        let later = now + 10 + i64::try_from(self.chance.below(900)).unwrap_or(0);
+        // Some outages outlast what keeps wait for.
+        let longest = if self.chance.one_in(4) { 50 * 3600 } else { 900 };
+        let later = now + 10 + i64::try_from(self.chance.below(longest)).unwrap_or(0);
         let name = self.world.stations[station].name;
         let store = self.world.stations[station].store.clone();
         match self.chance.below(14) {
@@ -368,7 +370,10 @@ impl History {
             }
             _ => {
                 let call = store.calls() + 1 + self.chance.below(12);
-                let fault = match self.chance.below(4) {
+                // What a disk that lies has lost is noticed by the ledger that lists it; one that sends there keeps its own
+                // copy, and says that it could not confirm the other.
+                let lies = self.hosts.len() == 1;
+                let fault = match self.chance.below(if lies { 4 } else { 3 }) {
                     0 => Fault::Fail { call },
                     1 => Fault::FailAfter { call },
                     2 => Fault::TornWrite { call },

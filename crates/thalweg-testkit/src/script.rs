@@ -268,7 +268,10 @@ impl Script {
                 files.insert(format!("site/special/{}.dat", story.stem), content.to_owned());
                 // The file goes from its place at the site as soon as it is there; who asks later cannot see it.
                 free.push(format!("radar/{}", story.path()));
-                // A version that was moved before a newer one came keeps its name.
+                // A sender that was killed before it had recorded what it sent sends it once more.
+                if self.ledgers > 1 {
+                    free.push(format!("site/{}", story.path()));
+                }
             } else if is_bad(content) {
                 free.retain(|path| !path.starts_with("site/quarantine/") || !path.ends_with(&story.path()));
                 files.insert(format!("site/quarantine/{}", story.path()), content.to_owned());
