@@ -298,9 +298,9 @@ impl History {
         let now = self.world.seconds();
         let host = self.chance.index(self.hosts.len());
         let station = self.chance.index(self.world.stations.len());
-        // Some outages outlast what keeps wait for.
-        let longest = if self.chance.one_in(4) { 50 * 3600 } else { 900 };
-        let later = now + 10 + i64::try_from(self.chance.below(longest)).unwrap_or(0);
+        let later = now + 10 + i64::try_from(self.chance.below(900)).unwrap_or(0);
+        // The campus may be away for longer than the site has to keep what it has not confirmed there.
+        let days = later + i64::try_from(self.chance.below(2)).unwrap_or(0) * 50 * 3600;
         let name = self.world.stations[station].name;
         let store = self.world.stations[station].store.clone();
         match self.chance.below(14) {
@@ -325,7 +325,7 @@ impl History {
                 let link = (host.min(other), host.max(other));
                 self.world.note(format!("the link between hosts {} and {} is cut", link.0, link.1));
                 self.world.present().cut.insert(link);
-                self.heals.push((later, Heal::Link(link.0, link.1)));
+                self.heals.push((if link == (1, 2) { days } else { later }, Heal::Link(link.0, link.1)));
             }
             6 => {
                 let room = self.chance.below(200);
@@ -354,7 +354,7 @@ impl History {
             10 => {
                 self.world.note(format!("{name} is away"));
                 store.set_available(false);
-                self.heals.push((later, Heal::Station(station)));
+                self.heals.push((if name == "campus" { days } else { later }, Heal::Station(station)));
             }
             11 => {
                 self.world.note("events get lost".to_owned());

@@ -21,6 +21,7 @@ impl Dispatcher<'_> {
     pub(super) fn look_at_keys(&mut self) -> Result<(), EngineError> {
         let changed = std::mem::take(&mut self.changed);
         if !changed.is_empty() {
+            self.note_left(&changed);
             let mut keys = BTreeSet::new();
             {
                 let _view = self.reader.view()?;

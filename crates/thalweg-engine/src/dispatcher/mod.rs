@@ -184,6 +184,8 @@ pub(crate) struct Dispatcher<'r> {
     asked: std::time::Instant,
     settling: BTreeMap<FileId, Settling>,
     settling_wakes: BTreeSet<(Timestamp, FileId)>,
+    /// Files that were taken away, and when: a listing that is under way may still tell of them.
+    left_lately: BTreeMap<(String, RelPath), Timestamp>,
     changed: Vec<FileFact>,
     dirty: BTreeSet<KeyId>,
     ready: BTreeMap<KeyId, Ready>,
@@ -265,6 +267,7 @@ impl<'r> Dispatcher<'r> {
             holds,
             settling: BTreeMap::new(),
             settling_wakes: BTreeSet::new(),
+            left_lately: BTreeMap::new(),
             changed: Vec::new(),
             dirty: BTreeSet::new(),
             ready: BTreeMap::new(),

@@ -1,7 +1,7 @@
 //! What is seen at stations: recorded, held until its ready rule allows it, taken.
 
 use thalweg_core::{ErrorClass, RelPath, Timestamp};
-use thalweg_flow::planner::{Readiness, readiness, released, requirement};
+use thalweg_flow::planner::{self, FileFact, Readiness, readiness, released, requirement};
 use thalweg_ledger::{Change, FileId, FileRow, FileState, NewEvent, NewListing, Observed, Origin, Settled};
 
 use super::{Dispatcher, Settling};
@@ -12,6 +12,9 @@ use crate::runner::Failure;
 use crate::scan::{Scanned, Seen, Sight, scan, stat_of, stat_of_unit};
 use crate::watch::{WatchKind, WatchMessage, rescan_after};
 use crate::{EngineError, Event};
+
+/// How long a file that was taken away is kept in mind when no listing is under way.
+const LEFT_LATELY: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 
 /// Waits after a file could not be read, doubled each time up to the longest.
 const READ_AGAIN: (i64, i64) = (5, 600);
@@ -70,7 +73,7 @@ impl Dispatcher<'_> {
                 let stat = if folder { stat_of_unit(store.as_ref(), &path) } else { Ok(stat_of(&meta)) };
                 let Ok(stat) = stat else { return };
                 let how = match how {
-                    Sight::Listed { .. } => Sight::Listed { open: matches!(store.writer(&path), Ok(Some(_))) },
+                    Sight::Listed { .. } => Sight::Listed { open: !matches!(store.writer(&path), Ok(None)) },
                     other => other,
                 };
                 seen.push(Seen { station: station.to_owned(), path, stat, folder, how });
@@ -108,6 +111,9 @@ impl Dispatcher<'_> {
         for file in &seen {
             // What a run is putting there is recorded by its end.
             if publishing.contains(&(file.station.as_str(), file.path.as_str())) {
+                continue;
+            }
+            if matches!(file.how, Sight::Listed { .. }) && self.left_since(file) {
                 continue;
             }
             let Some((product, fields)) = self.classifier.product(&self.flow, &file.station, &file.path, file.folder)
@@ -170,6 +176,27 @@ impl Dispatcher<'_> {
             }
         }
         self.release_series(&releases)
+    }
+
+    // A listing may have met a file that a rule, a step or the quarantine has taken away since: it is not back.
+    fn left_since(&self, file: &Seen) -> bool {
+        let left = self.left_lately.contains_key(&(file.station.clone(), file.path.clone()))
+            || self.changed.iter().any(|one| {
+                one.station == file.station && one.path == file.path && one.state != planner::FileState::Present
+            });
+        let found = || self.places.store(&file.station).map(|store| store.stat(&file.path));
+        left && matches!(found(), Some(Ok(None)))
+    }
+
+    /// Keeps in mind which files are not there any more, for sightings that are still on their way.
+    pub(super) fn note_left(&mut self, changed: &[FileFact]) {
+        let now = self.now();
+        if self.scans.values().all(|scan| !scan.under_way) {
+            self.left_lately.retain(|_, at| now.duration_since(*at).abs() < LEFT_LATELY);
+        }
+        for file in changed.iter().filter(|file| file.state != planner::FileState::Present) {
+            self.left_lately.insert((file.station.clone(), file.path.clone()), now);
+        }
     }
 
     // A file whose change time is another than recorded settles anew, if something wrote to it.

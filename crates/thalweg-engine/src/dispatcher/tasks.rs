@@ -457,7 +457,7 @@ impl Dispatcher<'_> {
             match store.stat(path) {
                 Ok(Some(meta)) => {
                     let folder = meta.kind == thalweg_store::Kind::Folder;
-                    let open = matches!(store.writer(path), Ok(Some(_)));
+                    let open = !matches!(store.writer(path), Ok(None));
                     let how = Sight::Listed { open };
                     seen.push(Seen { station: station.clone(), path: path.clone(), stat: stat_of(&meta), folder, how });
                 }
