@@ -219,6 +219,9 @@ impl Work<'_> {
         for output in &outputs {
             let Some(store) = self.places.store(&output.station) else { continue };
             let Some(meta) = self.same(store.as_ref(), output, &output.path) else { continue };
+            if store.flush(&output.path).is_err() {
+                continue;
+            }
             let row = self.row(run, store.as_ref(), output, &meta);
             rows.extend(row.map(|row| Output { origin: Origin::Delivered, ..row }));
         }
@@ -328,7 +331,8 @@ impl Work<'_> {
 // Gives a whole output its name, unless it has it.
 fn published(store: &dyn Store, output: &RunOutput, found: Found, moves: bool) -> Option<Meta> {
     match found {
-        Found::Published(meta) => Some(meta),
+        // It was given its name by an engine that ended before it could flush that.
+        Found::Published(meta) => store.flush(&output.path).is_ok().then_some(meta),
         Found::Staged { name, .. } if moves => {
             store.move_within(&name, &output.path).and_then(|()| store.stat(&output.path)).ok().flatten()
         }

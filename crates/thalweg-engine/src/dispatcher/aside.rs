@@ -4,12 +4,16 @@ use serde_json::json;
 use thalweg_core::RelPath;
 use thalweg_flow::Step;
 use thalweg_ledger::{FileRow, FileState, NewQuarantine, RunId};
+use thalweg_store::{Kind, Meta};
 
 use super::Dispatcher;
 use crate::classify::QUARANTINE;
 use crate::facts::file_fact;
 use crate::runner::Failure;
 use crate::{EngineError, Event};
+
+/// What was to be put aside is another file than the one that was judged, and stands where it was.
+struct Another;
 
 /// Names tried for a file in the quarantine before giving up.
 const NAMES: u32 = 1000;
@@ -47,6 +51,19 @@ impl Dispatcher<'_> {
         self.outcome.failed += u64::from(run.is_none());
         let read_only = self.flow.stations.get(&row.station).is_some_and(|station| station.read_only);
         let moved = if read_only { None } else { self.move_aside(row, failure, step, run) };
+        let Ok(moved) = moved.transpose() else {
+            let file = row.id;
+            self.outcome.quarantined -= 1;
+            self.outcome.failed -= u64::from(run.is_none());
+            self.ledger.write(move |tx| {
+                tx.quarantine_release(id, now)?;
+                tx.set_state(file, FileState::Settling, Some("replaced while it was judged"), now)
+            })?;
+            if let Some(row) = self.reader.file(file)? {
+                self.settles(&row)?;
+            }
+            return Ok(());
+        };
         if let Some((moved_to, report)) = moved.clone() {
             self.ledger.write(move |tx| tx.quarantine_moved(id, &moved_to, Some(&report)))?;
         }
@@ -70,7 +87,7 @@ impl Dispatcher<'_> {
         failure: &Failure,
         step: Option<&Step>,
         run: Option<RunId>,
-    ) -> Option<(RelPath, RelPath)> {
+    ) -> Option<Result<(RelPath, RelPath), Another>> {
         let store = self.places.store(&row.station)?.clone();
         let folder = step.and_then(|step| step.on_bad.put.as_deref()).unwrap_or(QUARANTINE).trim_end_matches('/');
         let target = RelPath::from_text(folder).join(row.path.as_str());
@@ -78,6 +95,17 @@ impl Dispatcher<'_> {
             let numbered = if n == 1 { target.clone() } else { RelPath::from_text(format!("{}.{n}", target.as_str())) };
             match store.move_within(&row.path, &numbered) {
                 Ok(()) => {
+                    // Somebody may have put another file there since it was looked at: that one was never judged.
+                    let moved = store.stat(&numbered).ok().flatten();
+                    let another = |meta: Meta| {
+                        meta.kind == Kind::File
+                            && (meta.size != row.stat.size
+                                || meta.mtime_ns != row.stat.mtime_ns
+                                || meta.ino != row.stat.ino)
+                    };
+                    if moved.is_some_and(another) && store.move_within(&numbered, &row.path).is_ok() {
+                        return Some(Err(Another));
+                    }
                     let report = RelPath::from_text(format!("{}.report.json", numbered.as_str()));
                     let text = json!({
                         "file": row.path,
@@ -100,7 +128,7 @@ impl Dispatcher<'_> {
                         let message = crate::runner::publish::in_full(&error);
                         self.say(&Event::FileTrouble { station: row.station.clone(), path: report.clone(), message });
                     }
-                    return Some((numbered, report));
+                    return Some(Ok((numbered, report)));
                 }
                 Err(thalweg_store::StoreError::AlreadyExists { .. }) => {}
                 Err(error) => {

@@ -397,6 +397,10 @@ impl Dispatcher<'_> {
             && let Some((station, path)) = &failure.bad
             && let Some(row) = self.reader.file_at(station, path)?
         {
+            if !self.is_what_was_judged(first, &row) {
+                let changed = vec![(station.clone(), path.clone())];
+                return self.record_void(active, &End { changed, exit: end.exit, ..End::default() });
+            }
             self.put_aside(&row, failure, step.as_ref(), active.runs.first().copied())?;
             self.put_along(first, step.as_ref(), failure, active.runs.first().copied())?;
         }
@@ -420,6 +424,16 @@ impl Dispatcher<'_> {
             self.request_failed(&first.key);
         }
         Ok(())
+    }
+
+    // A file that was replaced while a verb called it bad is another file.
+    fn is_what_was_judged(&self, task: &Task, row: &thalweg_ledger::FileRow) -> bool {
+        let judged = task.inputs.iter().find(|input| input.station == row.station && input.path == row.path);
+        if judged.is_some_and(|input| Some(input.hash) != row.content && Some(input.hash) != row.data_hash) {
+            return false;
+        }
+        let found = self.places.store(&row.station).map(|store| store.stat(&row.path));
+        !matches!(found, Some(Ok(Some(meta))) if !self.is_as_recorded(row, &meta))
     }
 
     fn put_along(

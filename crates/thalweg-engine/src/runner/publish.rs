@@ -48,7 +48,9 @@ pub(crate) fn publish(store: &dyn Store, output: &Staged) -> Result<thalweg_stor
     }
 }
 
+// Whoever put it there may not have brought it to the medium, and from now on it counts.
 fn there(store: &dyn Store, output: &Staged) -> Result<thalweg_store::Meta, StoreError> {
+    store.flush(&output.path)?;
     store.stat(&output.path)?.ok_or_else(|| StoreError::NotFound { action: "publish", path: output.path.clone() })
 }
 
