@@ -162,7 +162,7 @@ impl Engine {
         }
         let lock = lock::take(&setup)?;
         let ledger = Ledger::create_with(&setup.ledger, setup.host.ledger_options())?;
-        let places = Places::open(&setup);
+        let places = Places::open(&setup, &ledger.reader()?)?;
         places.check_apart()?;
         let classifier = Arc::new(Classifier::new(&setup.flow));
         recover::recover(&setup, &classifier, &ledger, &places)?;

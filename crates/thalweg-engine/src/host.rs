@@ -31,8 +31,9 @@ pub trait Watching {}
 /// What an engine has around it.
 pub trait Host: Send + Sync {
     /// Opens the root of a station. With `make` a missing root is made; one that stays missing is unavailable, and no
-    /// reason not to work for the others.
-    fn store(&self, station: &str, root: &Path, make: bool) -> Arc<dyn Store>;
+    /// reason not to work for the others. Where the root was this folder before, with files in it, it is not made, and
+    /// another folder that is empty is not taken for it.
+    fn store(&self, station: &str, root: &Path, make: bool, before: Option<RootId>) -> Arc<dyn Store>;
 
     /// Has work done beside the dispatcher.
     ///
@@ -131,10 +132,23 @@ impl Working for Thread {
     }
 }
 
+// A root that is missing, or another folder than before and empty.
+fn is_not_mounted(root: &Path, before: RootId) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(found) = std::fs::metadata(root) else { return true };
+    let same = found.dev() == before.dev && found.ino() == before.ino;
+    !same && std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none())
+}
+
 impl Watching for Watcher {}
 
 impl Host for ThisHost {
-    fn store(&self, _: &str, root: &Path, make: bool) -> Arc<dyn Store> {
+    fn store(&self, _: &str, root: &Path, make: bool, before: Option<RootId>) -> Arc<dyn Store> {
+        if let Some(before) = before
+            && is_not_mounted(root, before)
+        {
+            return Arc::new(LocalStore::open_as(root, before));
+        }
         if make && !root.exists() {
             // If this fails, the station is unavailable, which the first listing tells.
             let _ = std::fs::create_dir_all(root);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use thalweg_core::{Clock, RelPath};
 use thalweg_flow::{Flow, Station};
-use thalweg_store::Store;
+use thalweg_ledger::Reader;
+use thalweg_store::{RootId, Store};
 
 use crate::{EngineError, Host};
 
@@ -68,16 +69,33 @@ struct Place {
 impl Places {
     /// Opens the roots of all stations that are on this host; a root that is missing is made, unless the station is only
     /// read or lies on a volume.
-    pub fn open(setup: &Setup) -> Self {
-        Self::with(setup, true)
+    ///
+    /// Where the ledger knows files of a station, its root is neither made, nor is an empty folder taken for it: it is not
+    /// mounted, and unavailable until it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of the ledger.
+    pub fn open(setup: &Setup, reader: &Reader) -> Result<Self, EngineError> {
+        let mut known = BTreeMap::new();
+        for station in &setup.here {
+            let recorded = reader.meta(&crate::scan::root_meta(station))?;
+            let root = recorded.as_deref().and_then(crate::scan::root_of_text);
+            if let Some(root) = root
+                && reader.known_files(station)?.next().is_some()
+            {
+                known.insert(station.clone(), root);
+            }
+        }
+        Ok(Self::with(setup, true, &known))
     }
 
     /// Opens the roots of all stations that are on this host and makes nothing.
     pub fn look(setup: &Setup) -> Self {
-        Self::with(setup, false)
+        Self::with(setup, false, &BTreeMap::new())
     }
 
-    fn with(setup: &Setup, make: bool) -> Self {
+    fn with(setup: &Setup, make: bool, known: &BTreeMap<String, RootId>) -> Self {
         let mut stores = BTreeMap::new();
         for station in setup.flow.stations.values() {
             let here = setup.here.contains(&station.name);
@@ -86,7 +104,7 @@ impl Places {
             }
             let root = root_of(setup, station);
             let make = make && here && !station.read_only && station.volume.is_none();
-            let store = setup.host.store(&station.name, &root, make);
+            let store = setup.host.store(&station.name, &root, make, known.get(&station.name).copied());
             stores.insert(station.name.clone(), Place { root, store, here });
         }
         Self { stores }

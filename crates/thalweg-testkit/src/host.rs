@@ -11,7 +11,7 @@ use thalweg_engine::child::{ChildError, Command, Ended, SandboxState};
 use thalweg_engine::watch::Tell;
 use thalweg_engine::{Host, Watching, Working};
 use thalweg_ledger::{Gate, Options};
-use thalweg_store::{Store, StoreError};
+use thalweg_store::{RootId, Store, StoreError};
 
 use crate::schedule::{Life, Scheduler};
 use crate::script;
@@ -142,7 +142,7 @@ impl SimulatedHost {
 }
 
 impl Host for SimulatedHost {
-    fn store(&self, station: &str, _: &Path, _: bool) -> Arc<dyn Store> {
+    fn store(&self, station: &str, _: &Path, _: bool, _: Option<RootId>) -> Arc<dyn Store> {
         match self.seen(station) {
             Some(store) => Arc::new(store),
             None => unreachable!("the script's flow has no other stations"),

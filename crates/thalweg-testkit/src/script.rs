@@ -276,6 +276,9 @@ impl Script {
                 free.retain(|path| !path.starts_with("site/quarantine/") || !path.ends_with(&story.path()));
                 files.insert(format!("site/quarantine/{}", story.path()), content.to_owned());
                 free.push(format!("radar/{}", story.path()));
+                if self.ledgers > 1 {
+                    free.push(format!("site/{}", story.path()));
+                }
             } else {
                 let calc = calc(key, content);
                 for station in ["site", "campus"] {

@@ -371,7 +371,7 @@ impl<'r> Dispatcher<'r> {
 
     /// Takes another flow file over; runs under way end under the old rules.
     fn reload(&mut self, setup: Setup) -> Result<(), EngineError> {
-        let places = Places::open(&setup);
+        let places = Places::open(&setup, &self.reader)?;
         let same_stations =
             places.stations().map(|(name, root, _)| (name.to_owned(), root.to_owned())).collect::<Vec<_>>()
                 == self.places.stations().map(|(name, root, _)| (name.to_owned(), root.to_owned())).collect::<Vec<_>>();

@@ -83,6 +83,12 @@ pub(crate) fn root_text(root: &Meta) -> String {
     format!("{}:{}", root.dev, root.ino)
 }
 
+/// Reads what [`root_text`] wrote.
+pub(crate) fn root_of_text(text: &str) -> Option<thalweg_store::RootId> {
+    let (dev, ino) = text.split_once(':')?;
+    Some(thalweg_store::RootId { dev: dev.parse().ok()?, ino: ino.parse().ok()? })
+}
+
 /// Lists a station and tells what is new, changed or missing.
 ///
 /// Both sides come in the order of their paths, so that neither has to be held whole: what the ledger knows is read by a
