@@ -83,6 +83,12 @@ pub enum Request {
         path: Option<String>,
         /// Files in the quarantine too.
         quarantined: bool,
+        /// Old files that were left alone at the first `run` are taken up too.
+        #[serde(default)]
+        backlog: bool,
+        /// Old files of this product alone.
+        #[serde(default)]
+        product: Option<String>,
     },
     /// Outputs that were there before are entered as done.
     Adopt(Adopt),
@@ -121,10 +127,10 @@ pub enum Request {
 
 /// An engine, opened on its ledger and not yet at work.
 pub struct Engine {
-    setup: Setup,
-    ledger: Ledger,
-    places: Places,
-    classifier: Arc<Classifier>,
+    pub(crate) setup: Setup,
+    pub(crate) ledger: Ledger,
+    pub(crate) places: Places,
+    pub(crate) classifier: Arc<Classifier>,
     inbox: Inbox,
     messages: Receiver<Message>,
     _lock: InstanceLock,

@@ -12,6 +12,7 @@ use thalweg_flow::planner::{
 use thalweg_flow::{Compare, Flow};
 use thalweg_ledger::{self as ledger, FileRow, HoldKind, HoldRow, KeyFilter, Reader, RunState};
 
+use crate::backlog::Marks;
 use crate::{Places, VerbVersions};
 
 /// Runs under way, by step and key text.
@@ -38,6 +39,8 @@ pub struct LedgerFacts<'a> {
     pub settings: &'a BTreeMap<String, ContentHash>,
     /// What external commands say of their own versions.
     pub versions: &'a VerbVersions,
+    /// Old files that are left alone.
+    pub marks: &'a Marks,
     /// The first error of a query.
     pub trouble: RefCell<Option<ledger::Error>>,
 }
@@ -203,6 +206,10 @@ impl Facts for LedgerFacts<'_> {
 
     fn event(&self, name: &str, file: &FileFact) -> bool {
         self.ask(self.reader.events_for_path(&file.station, &file.path)).iter().any(|event| event.kind == name)
+    }
+
+    fn left_alone(&self, file: &FileFact) -> Option<Timestamp> {
+        self.marks.since(file)
     }
 
     fn settings_file(&self, path: &str) -> Option<ContentHash> {

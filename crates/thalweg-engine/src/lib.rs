@@ -4,6 +4,7 @@
 //! format, no terminal and no page.
 
 pub mod adopted;
+pub mod backlog;
 pub mod child;
 mod classify;
 mod control;

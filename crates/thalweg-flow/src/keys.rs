@@ -105,10 +105,20 @@ pub(crate) static FLOW: Section = Section {
         key("steps", Shape::Map(&Shape::Table(&STEP)), "What is done with files, where and when."),
         key("keeps", Shape::Map(&Shape::Table(&KEEP)), "What may be deleted, when, and under which conditions."),
         key("checks", Shape::Map(&Shape::Table(&CHECK)), "What must be true."),
+        key("run", Shape::Table(&RUNNING), "How `thalweg run` works on this flow."),
         key("notify", Shape::Map(&Shape::Table(&NOTIFY)), "Whom checks tell."),
         key("serve", Shape::Map(&Shape::Table(&SERVE)), "Trees that are served to others."),
         key("log", Shape::Table(&LOG), "Logs of the engine and of runs."),
     ],
+};
+
+pub(crate) static RUNNING: Section = Section {
+    name: "a run",
+    keys: &[key(
+        "backlog",
+        Shape::Integer(0),
+        "Old files above which a first `run` asks whether they are to be acted on. Default: 10000.",
+    )],
 };
 
 pub(crate) static PARAM: Section = Section {
@@ -516,6 +526,7 @@ pub(crate) static LOG: Section = Section {
 pub(crate) fn sections() -> Vec<&'static Section> {
     vec![
         &FLOW,
+        &RUNNING,
         &PARAM,
         &STATION,
         &LINK,

@@ -33,6 +33,8 @@ pub struct Flow {
     pub keeps: BTreeMap<String, Keep>,
     /// Checks by name.
     pub checks: BTreeMap<String, Check>,
+    /// Old files above which a first `run` asks.
+    pub backlog: u64,
     /// Notification targets by name.
     pub notify: BTreeMap<String, Notify>,
     /// Ways of serving a tree, by name.
@@ -88,6 +90,9 @@ impl LogLevel {
         Self::WORDS.iter().find(|(level, _)| *level == self).map_or("", |(_, word)| word)
     }
 }
+
+/// Default of `run.backlog`.
+pub const BACKLOG: u64 = 10_000;
 
 /// Something a flow file says that this program accepts and does not carry out.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

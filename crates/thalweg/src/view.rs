@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
 use thalweg_core::{ContentHash, Timestamp};
+use thalweg_engine::backlog::Marks;
 use thalweg_engine::facts::RunningKeys;
 use thalweg_engine::{LedgerFacts, Places, VerbVersions, settings_digests};
 use thalweg_flow::{Argument, Flow};
@@ -22,6 +23,7 @@ pub(crate) struct View {
     pub(crate) holds: Vec<HoldRow>,
     running: RunningKeys,
     settings: BTreeMap<String, ContentHash>,
+    marks: Marks,
     versions: VerbVersions,
     now: Timestamp,
 }
@@ -39,11 +41,12 @@ impl View {
             running.insert((run.step, run.key), (run.id.0, run.started));
         }
         let holds = reader.holds_active()?;
+        let marks = Marks::read(project.flow(), &reader)?;
         // What the engine was told last holds while the programs' files are the same.
         let kept = reader.meta("verb_versions")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let versions = VerbVersions::ask(&project.setup, &kept);
         let settings = settings_digests(&project.setup);
-        Ok(Self { reader, places: Places::look(&project.setup), holds, running, settings, versions, now })
+        Ok(Self { reader, places: Places::look(&project.setup), holds, running, settings, versions, marks, now })
     }
 
     /// Returns the planner's facts.
@@ -56,6 +59,7 @@ impl View {
             running: &self.running,
             holds: &self.holds,
             settings: &self.settings,
+            marks: &self.marks,
             versions: &self.versions,
             trouble: RefCell::new(None),
         }

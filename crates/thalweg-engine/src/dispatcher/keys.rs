@@ -109,7 +109,7 @@ impl Dispatcher<'_> {
         let key = &evaluation.key;
         let text = key.text();
         let old = self.reader.key(&key.step, &text)?;
-        let not_by_itself = matches!(evaluation.reason.code.as_str(), "window" | "asked");
+        let not_by_itself = matches!(evaluation.reason.code.as_str(), "window" | "asked" | "backlog");
         let finished = evaluation.next.is_finished() || not_by_itself;
         let remembered = evaluation.there != There::None || evaluation.next == Next::Quarantined;
         if old.is_none() && finished && !remembered {

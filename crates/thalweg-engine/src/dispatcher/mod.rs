@@ -5,6 +5,7 @@
 
 mod adopt;
 mod aside;
+mod backlog;
 mod clock;
 mod closing;
 mod extras;
@@ -31,6 +32,7 @@ use thalweg_flow::planner::dispatch::Held;
 use thalweg_flow::planner::{FileFact, KeyId, Task};
 use thalweg_ledger::{FileId, HoldRow, KeyRow, Ledger, Reader, RunId};
 
+use crate::backlog::Marks;
 use crate::classify::Classifier;
 use crate::control::Answer;
 use crate::facts::{LedgerFacts, RunningKeys};
@@ -72,7 +74,7 @@ const TICK: Duration = Duration::from_secs(1);
 const STOP: Duration = Duration::from_secs(8);
 
 /// Key of the ledger's book-keeping that says whether an engine is at work, or ended out of order.
-const AT_WORK: &str = "engine_at_work";
+pub(crate) const AT_WORK: &str = "engine_at_work";
 
 /// Most messages worked on together.
 const TOGETHER: usize = 4000;
@@ -182,6 +184,10 @@ pub(crate) struct Dispatcher<'r> {
     pruning: Option<Box<dyn Working>>,
     asking: bool,
     asked: std::time::Instant,
+    /// Old files that are left alone.
+    marks: Arc<Marks>,
+    /// Those of them that requests need.
+    asked_for: BTreeSet<FileId>,
     settling: BTreeMap<FileId, Settling>,
     settling_wakes: BTreeSet<(Timestamp, FileId)>,
     /// Files that were taken away, and when: a listing that is under way may still tell of them.
@@ -265,6 +271,8 @@ impl<'r> Dispatcher<'r> {
             forward,
             intake,
             holds,
+            marks: Arc::default(),
+            asked_for: BTreeSet::new(),
             settling: BTreeMap::new(),
             settling_wakes: BTreeSet::new(),
             left_lately: BTreeMap::new(),
@@ -304,6 +312,7 @@ impl<'r> Dispatcher<'r> {
             self.say(&Event::Note { place: note.place.clone(), message: note.message.clone() });
         }
         self.sweep_all();
+        self.marks = Arc::new(Marks::read(&self.flow, &self.reader)?);
         self.read_settings();
         self.ask_versions()?;
         // Between two starts the clock may have been set back, too.
@@ -391,6 +400,7 @@ impl<'r> Dispatcher<'r> {
         self.read_settings();
         self.ask_versions()?;
         self.holds = self.reader.holds_active()?;
+        self.marks = Arc::new(Marks::read(&self.flow, &self.reader)?);
         self.note_flow()?;
         self.begin_logs()?;
         self.scan_all();
@@ -429,6 +439,7 @@ impl<'r> Dispatcher<'r> {
             holds: &self.holds,
             settings: &self.settings,
             versions: &self.versions,
+            marks: &self.marks,
             trouble: std::cell::RefCell::new(None),
         }
     }

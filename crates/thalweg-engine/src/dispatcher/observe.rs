@@ -5,6 +5,7 @@ use thalweg_flow::planner::{self, FileFact, Readiness, readiness, released, requ
 use thalweg_ledger::{Change, FileId, FileRow, FileState, NewEvent, NewListing, Observed, Origin, Settled};
 
 use super::{Dispatcher, Settling};
+use crate::backlog::Marks;
 use crate::classify::identity;
 use crate::facts::file_fact;
 use crate::intake::{Outcome as Taken, Take};
@@ -58,7 +59,7 @@ impl Dispatcher<'_> {
     }
 
     // Looks at one path that something happened to.
-    fn look_at(&mut self, station: &str, path: &RelPath, how: Sight, seen: &mut Vec<Seen>) {
+    pub(super) fn look_at(&mut self, station: &str, path: &RelPath, how: Sight, seen: &mut Vec<Seen>) {
         let path = self.classifier.unit_of(&self.flow, station, path).unwrap_or_else(|| path.clone());
         let Some(store) = self.places.store(station).cloned() else { return };
         match store.stat(&path) {
@@ -139,10 +140,24 @@ impl Dispatcher<'_> {
         if observed.is_empty() {
             return Ok(());
         }
-        let (observed, outcomes) = self.ledger.write(move |tx| {
+        let marks = self.marks.clone();
+        let (observed, outcomes, marks) = self.ledger.write(move |tx| {
             let outcomes = observed.iter().map(|file| tx.observe(file)).collect::<Result<Vec<_>, _>>()?;
-            Ok((observed, outcomes))
+            // An old file that has changed is a new one, and stays so whatever happens next.
+            let pairs = observed.iter().zip(&outcomes);
+            let changed: Vec<_> = pairs
+                .filter(|(_, outcome)| matches!(outcome.change, Change::Changed | Change::Reappeared))
+                .map(|(file, outcome)| (file.station.as_str(), file.identity.product.as_str(), outcome.file))
+                .collect();
+            let marks = marks.without(&changed);
+            for (name, value) in marks.iter().flat_map(Marks::kept) {
+                tx.meta_set(&name, &value)?;
+            }
+            Ok((observed, outcomes, marks))
         })?;
+        if let Some(marks) = marks {
+            self.marks = std::sync::Arc::new(marks);
+        }
         let sights: std::collections::HashMap<(&str, &str), Sight> =
             seen.iter().map(|file| ((file.station.as_str(), file.path.as_str()), file.how)).collect();
         let mut releases = std::collections::BTreeSet::new();
@@ -226,6 +241,9 @@ impl Dispatcher<'_> {
 
     /// Keeps a file in mind until it is taken.
     pub(super) fn settles(&mut self, row: &FileRow) -> Result<(), EngineError> {
+        if self.is_left_alone(row) {
+            return Ok(());
+        }
         let in_work = self.settling.get(&row.id).is_some_and(|file| file.in_work);
         let tries = self.settling.get(&row.id).map_or(0, |file| file.tries);
         self.settling.insert(
@@ -596,7 +614,8 @@ impl Dispatcher<'_> {
         let (flow, classifier, tell) = (self.flow.clone(), self.classifier.clone(), self.inbox.clone());
         let (station, below) = (station.to_owned(), below.clone());
         let now = self.now();
-        let work = move || scan(&station, &below, store.as_ref(), &flow, &classifier, reader, now, &tell);
+        let marks = self.marks.clone();
+        let work = move || scan(&station, &below, store.as_ref(), &flow, &classifier, &marks, reader, now, &tell);
         if let Ok(thread) = self.setup.host.start("scan", Box::new(work)) {
             self.scan_threads.retain(|thread| !thread.is_over());
             self.scan_threads.push(thread);

@@ -10,6 +10,7 @@ use thalweg_ledger::{
     KeyFilter, KeyNext, NewRequest, QuarantineFilter, RequestId, RequestState, RunEnd, RunFilter, RunState,
 };
 
+use super::backlog::TakenUp;
 use super::{Dispatcher, Ready};
 use crate::control::Answer;
 use crate::facts::{key_of_row, where_holds, where_holds_for};
@@ -184,11 +185,17 @@ impl Dispatcher<'_> {
                     tx.request_state(id, RequestState::Active, None, now)?;
                     Ok(id)
                 })?;
+                self.read_old_files(&wanted.product, Some(wanted.span))?;
                 let mut active = ActiveRequest::new(answer, Some(wanted));
                 active.id = Some(id);
                 self.requests.push(active);
             }
-            Request::Retry { step, station, r#where, path, quarantined } => {
+            Request::Retry { step, station, r#where, path, quarantined, backlog, product } => {
+                if backlog {
+                    let which =
+                        TakenUp { step: step.as_deref(), station: station.as_deref(), product: product.as_deref() };
+                    self.take_up(&which)?;
+                }
                 let retried =
                     self.retry(step.as_deref(), station.as_deref(), r#where.as_deref(), path.as_deref(), now)?;
                 let bad = Bad { step, station, condition: r#where, path };
@@ -204,6 +211,7 @@ impl Dispatcher<'_> {
                         answer.send(Answer::Refused(format!("adopt {}: the flow has no such product", adopt.product)));
                     return Ok(());
                 }
+                self.read_old_files(&adopt.product, adopt.span)?;
                 let mut active = ActiveRequest::new(answer, None);
                 active.adopts = Some(adopt);
                 self.requests.push(active);
@@ -376,6 +384,7 @@ impl Dispatcher<'_> {
         let quiet = self.dirty.is_empty()
             && self.changed.is_empty()
             && self.scans.values().all(|scan| !scan.under_way && !scan.again)
+            && !self.reads_old_files()
             && (self.mode == Mode::Forever || self.settling.values().all(|file| !file.in_work));
         for n in 0..self.requests.len() {
             if quiet && let Some((station, yes)) = self.requests[n].trims.take() {

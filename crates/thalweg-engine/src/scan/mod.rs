@@ -7,9 +7,10 @@ use std::ops::ControlFlow;
 
 use thalweg_core::RelPath;
 use thalweg_flow::Flow;
-use thalweg_ledger::{FileId, FileState, Reader, Stat};
+use thalweg_ledger::{FileId, FileState, KnownFile, Reader, Stat};
 use thalweg_store::{Entry, Kind, Meta, Store, StoreError};
 
+use crate::backlog::Marks;
 use crate::classify::Classifier;
 use crate::dispatcher::{Inbox, Message};
 use known::Known;
@@ -57,6 +58,19 @@ pub(crate) fn stat_of(meta: &Meta) -> Stat {
     Stat { size: meta.size, mtime_ns: meta.mtime_ns, ctime_ns: meta.ctime_ns, ino: meta.ino, dev: meta.dev }
 }
 
+/// Returns the same the other way round, of a file.
+pub(crate) fn meta_of(stat: &Stat) -> Meta {
+    Meta {
+        kind: Kind::File,
+        size: stat.size,
+        mtime_ns: stat.mtime_ns,
+        ctime_ns: stat.ctime_ns,
+        ino: stat.ino,
+        dev: stat.dev,
+        mode: 0,
+    }
+}
+
 /// Returns the outer facts of a folder that is one unit: those of its files together.
 pub(crate) fn stat_of_unit(store: &dyn Store, path: &RelPath) -> Result<Stat, StoreError> {
     let mut stat = Stat::default();
@@ -100,6 +114,7 @@ pub(crate) fn scan(
     store: &dyn Store,
     flow: &Flow,
     classifier: &Classifier,
+    marks: &Marks,
     reader: Reader,
     started: thalweg_core::Timestamp,
     tell: &Inbox,
@@ -121,6 +136,7 @@ pub(crate) fn scan(
             station,
             flow,
             classifier,
+            marks,
             store,
             tell,
             known: Known::read(scope, reader, station, below),
@@ -146,6 +162,7 @@ struct Scan<'a> {
     station: &'a str,
     flow: &'a Flow,
     classifier: &'a Classifier,
+    marks: &'a Marks,
     store: &'a dyn Store,
     tell: &'a Inbox,
     known: Known,
@@ -268,7 +285,7 @@ impl Scan<'_> {
             let same = known.size == stat.size
                 && known.mtime_ns == stat.mtime_ns
                 && (known.ino == stat.ino || known.ino == 0 || stat.ino == 0);
-            same && known.state == FileState::Present
+            same && (known.state == FileState::Present || self.is_left_alone(path, folder, &known))
         });
         // What it is was asked when it was recorded.
         if unchanged {
@@ -287,6 +304,16 @@ impl Scan<'_> {
         Ok(false)
     }
 
+    // An old file that nobody asks for is as it was entered.
+    fn is_left_alone(&self, path: &RelPath, folder: bool, known: &KnownFile) -> bool {
+        known.state == FileState::Settling
+            && !self.marks.is_empty()
+            && self
+                .classifier
+                .product(self.flow, self.station, path, folder)
+                .is_some_and(|(product, _)| self.marks.has(self.station, &product.name, known.id))
+    }
+
     // Only a name that a product's pattern describes whole is worth a word.
     fn tell_odd(&self, path: &RelPath, what: &'static str) {
         if self.classifier.product(self.flow, self.station, path, false).is_some() {
@@ -302,16 +329,7 @@ impl Scan<'_> {
         let writers = self.store.open_writers();
         let mut batch = std::mem::take(&mut self.batch);
         for seen in &mut batch {
-            let meta = Meta {
-                kind: Kind::File,
-                size: seen.stat.size,
-                mtime_ns: seen.stat.mtime_ns,
-                ctime_ns: seen.stat.ctime_ns,
-                ino: seen.stat.ino,
-                dev: seen.stat.dev,
-                mode: 0,
-            };
-            let open = writers.writer_of(&meta).is_some();
+            let open = writers.writer_of(&meta_of(&seen.stat)).is_some();
             seen.how = Sight::Listed { open: open && !seen.folder };
         }
         self.tell.send(Message::Seen(batch));

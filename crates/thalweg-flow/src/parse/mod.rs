@@ -17,7 +17,7 @@ use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostics, Problem, Severity};
 use crate::keys;
-use crate::model::Flow;
+use crate::model::{BACKLOG, Flow};
 use crate::reader::{Entries, Reader, Text, Val, in_order, listed, nearest, unknown_help};
 use crate::source::{Settings, Source, Surroundings};
 use crate::validate;
@@ -73,6 +73,11 @@ fn read_all<'s>(reader: &mut Reader<'s>, draft: &mut Draft, top: &Entries<'_, 's
     if let Some(name) = reader.get_text(top, "flow") {
         draft.flow.name = name.value;
     }
+    let backlog = reader.get(top, "run", |reader, value| {
+        let entries = reader.entries(value, &keys::RUNNING, "run")?;
+        reader.get(&entries, "backlog", |reader, value| reader.integer(value, 0))
+    });
+    draft.flow.backlog = backlog.map_or(BACKLOG, |files| u64::try_from(files).unwrap_or(BACKLOG));
     draft.stations = declared(top, "stations");
     draft.products = declared(top, "products");
     draft.steps = declared(top, "steps");
@@ -147,6 +152,7 @@ impl Draft {
                 step_order: Vec::new(),
                 keeps: BTreeMap::new(),
                 checks: BTreeMap::new(),
+                backlog: BACKLOG,
                 notify: BTreeMap::new(),
                 serve: BTreeMap::new(),
                 log: crate::model::Log::default(),

@@ -395,6 +395,9 @@ impl Facts for Predicted<'_> {
     fn event(&self, name: &str, file: &FileFact) -> bool {
         self.base.event(name, file)
     }
+    fn left_alone(&self, file: &FileFact) -> Option<Timestamp> {
+        self.base.left_alone(file)
+    }
     fn verb_version(&self, step: &str) -> Option<super::VerbVersion> {
         self.base.verb_version(step)
     }

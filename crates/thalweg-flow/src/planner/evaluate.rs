@@ -98,6 +98,7 @@ impl Look<'_> {
     /// Goes through everything that can stand before "ready", in the order of the table in the language's definition.
     fn next(&self, standing: &Standing) -> Result<Task, Stop> {
         self.bad_inputs()?;
+        self.backlog(standing)?;
         self.condition()?;
         self.by_itself(standing)?;
         let awaited = self.missing_inputs(standing)?;
@@ -133,6 +134,26 @@ impl Look<'_> {
             }
         }
         Ok(())
+    }
+
+    // What is older than the first `run` here, and was never made here, is left alone unless somebody asks for it.
+    fn backlog(&self, standing: &Standing) -> Result<(), Stop> {
+        if self.occasion.asked || standing.last.is_some() {
+            return Ok(());
+        }
+        let mut oldest = None;
+        for file in &self.gathered.driving {
+            match self.facts.left_alone(file) {
+                Some(since) => oldest = oldest.or(Some((file, since))),
+                None => return Ok(()),
+            }
+        }
+        let Some((file, since)) = oldest else { return Ok(()) };
+        let text = format!(
+            "{} is older than the start of thalweg here ({since}): `thalweg make` or `thalweg retry --backlog` does it",
+            file.path
+        );
+        Err((Next::Blocked, Reason::new("backlog", text)))
     }
 
     fn names(&self) -> Names<'_> {

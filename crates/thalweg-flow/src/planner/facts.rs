@@ -296,6 +296,10 @@ pub trait Facts {
     fn exists(&self, station: &str, path: &RelPath) -> bool;
     /// Tells if a named event was recorded for a file.
     fn event(&self, name: &str, file: &FileFact) -> bool;
+    /// Returns since when a file that is older than the first `run` here is left alone, if it is.
+    fn left_alone(&self, _file: &FileFact) -> Option<Timestamp> {
+        None
+    }
     /// Returns the digest of a settings file as last read.
     fn settings_file(&self, path: &str) -> Option<ContentHash>;
     /// Returns what the external command of a step says of its own version; none if nobody asked it.

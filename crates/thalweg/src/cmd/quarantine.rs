@@ -111,6 +111,8 @@ fn release(context: &mut Context, path: &OsStr) -> Done {
         r#where: None,
         path: Some(row.path.as_str().to_owned()),
         quarantined: true,
+        backlog: false,
+        product: None,
     };
     let outcome = work::ask(&project, request, None, context)?;
     work::conclude(&outcome, &mut context.out)

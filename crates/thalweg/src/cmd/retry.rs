@@ -15,10 +15,10 @@ use crate::work;
 /// Without a name: everything that failed. An engine that runs on the ledger is asked to; else this process does it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  thalweg retry\n  thalweg retry to-campus\n  thalweg retry dmap --where site=sas\n  thalweg retry --quarantined"
+    after_help = "Examples:\n  thalweg retry\n  thalweg retry to-campus\n  thalweg retry dmap --where site=sas\n  thalweg retry --quarantined\n  thalweg retry --backlog dmap"
 )]
 pub(crate) struct Retry {
-    /// A step, a station, or a path
+    /// A step, a station, or a path; with --backlog a step, a station or a product
     #[arg(value_name = "STEP|STATION|PATH")]
     what: Option<OsString>,
     /// Only where a field has a value, or a condition holds; repeatable
@@ -27,13 +27,20 @@ pub(crate) struct Retry {
     /// Also files that were put aside as bad: they are given back first
     #[arg(long)]
     quarantined: bool,
+    /// Also files that are older than the first `run` here, and were left alone by `run --no-backlog`
+    #[arg(long)]
+    backlog: bool,
 }
 
 impl Retry {
     pub(crate) fn run(self, context: &mut Context) -> Done {
         let project = context.project()?;
         let subject = Subject::parse(&project, self.what.as_deref())?;
-        if subject.product.is_some() {
+        if self.backlog && (!self.wheres.is_empty() || subject.path.is_some()) {
+            return Err(Failure::usage("old files are taken up by step, station or product, not by path or condition")
+                .help("`thalweg make PRODUCT --from … --to …` takes those of a span of time"));
+        }
+        if subject.product.is_some() && !self.backlog {
             return Err(Failure::usage("a product cannot be retried").help("name the step that makes or takes it"));
         }
         project.ledger()?;
@@ -44,6 +51,8 @@ impl Retry {
             r#where: condition,
             path: subject.path.map(|path| path.as_str().to_owned()),
             quarantined: self.quarantined,
+            backlog: self.backlog,
+            product: subject.product,
         };
         let outcome = work::ask(&project, request, None, context)?;
         work::conclude(&outcome, &mut context.out)

@@ -1,28 +1,37 @@
 //! `run`: carries the flow out as files arrive.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use clap::Args;
+use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use thalweg_engine::backlog::{FirstRun, OldFiles};
 use thalweg_engine::{Engine, Event, Handle, Mode, Setup};
 
+use super::steering::who;
 use super::{Context, Done, plan};
 use crate::cli::Global;
 use crate::enginelog::EngineLog;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Explained, Failure};
+use crate::out::{Cell, Table};
 use crate::project::Project;
+use crate::words::{count, size};
 use crate::work::{Telling, conclude, tell};
 
 /// Carries the flow out: what arrives is taken, and what follows from it is done
 ///
 /// Goes on until it is told to stop: SIGTERM and SIGINT let it end in order, SIGHUP has it read the flow file again. With
 /// --once it ends when nothing is left to do, with 4 if anything failed.
+///
+/// A first run that finds more than 10000 old files says how much it would do and asks; without a terminal it ends with 5 until
+/// --backlog or --no-backlog says what is to be done with them. Nothing is begun before that.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  thalweg run\n  thalweg run --once\n  thalweg run --at campus --slots 4 -v\n  thalweg run --log-dir /var/log/thalweg\n  thalweg run --once --json | jq 'select(.event == \"run_failed\")'"
+    after_help = "Examples:\n  thalweg run\n  thalweg run --once\n  thalweg run --at campus --slots 4 -v\n  thalweg run --no-backlog\n  thalweg run --log-dir /var/log/thalweg\n  thalweg run --once --json | jq 'select(.event == \"run_failed\")'"
 )]
 pub(crate) struct Run {
     /// Until nothing is left to do, then end
@@ -34,6 +43,15 @@ pub(crate) struct Run {
     /// The folder of logs [default: `dir` of [log] in the flow file]
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
+    /// Act on files that are older than the first `run` here, however many they are
+    #[arg(long, conflicts_with = "no_backlog")]
+    backlog: bool,
+    /// At the first `run`, enter the files that are there as known and act only on what comes from now on
+    #[arg(long)]
+    no_backlog: bool,
+    /// Old files above which a first `run` asks [default: `backlog` of the flow file's [run], else 10000]
+    #[arg(long, value_name = "N")]
+    backlog_limit: Option<u64>,
 }
 
 impl Run {
@@ -41,7 +59,7 @@ impl Run {
         let mut project = context.project()?;
         let slots = self.slots.map(usize::from);
         project.setup.slots = slots;
-        let log_dir = self.log_dir.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
+        let log_dir = self.log_dir.clone().map(|folder| std::path::absolute(&folder).unwrap_or(folder));
         project.setup.log_dir.clone_from(&log_dir);
         // Events carry the notes to programs.
         if !context.out.json {
@@ -51,6 +69,7 @@ impl Run {
             .map_err(|error| Failure::new(Exit::Unexpected, format!("failed to listen for signals: {error}")))?;
         let mode = if self.once { Mode::Once } else { Mode::Forever };
         let engine = Engine::open(project.setup.clone())?;
+        self.old_files(context, &project, &engine)?;
         let mut log = EngineLog::new(&project.setup);
         // What is to be in force next, once the engine has taken it over.
         let next: Arc<Mutex<Option<Setup>>> = Arc::default();
@@ -103,6 +122,79 @@ struct Settled {
     slots: Option<usize>,
     log_dir: Option<PathBuf>,
     next: Arc<Mutex<Option<Setup>>>,
+}
+
+impl Run {
+    // Before anything has begun: a first run that would set out on years of old files is asked about.
+    fn old_files(&self, context: &mut Context, project: &Project, engine: &Engine) -> Result<(), Failure> {
+        let first = engine.first_run()?;
+        let limit = self.backlog_limit.unwrap_or(project.flow().backlog);
+        let what = if self.no_backlog {
+            OldFiles::Leave
+        } else if self.backlog || first.files <= limit {
+            OldFiles::Do
+        } else {
+            ask(context, &first, limit)?
+        };
+        if what == OldFiles::Leave && first.files > 0 && !context.out.json {
+            let files = count(first.files, "file", "files");
+            context.out.line(format!(
+                "{files} that are there already are entered as known: only what comes from now on is acted on"
+            ))?;
+            std::io::Write::flush(&mut context.out)?;
+        }
+        engine.begin(first, what, &who())?;
+        if self.backlog {
+            engine.take_up_old_files()?;
+        }
+        Ok(())
+    }
+}
+
+fn ask(context: &mut Context, first: &FirstRun, limit: u64) -> Result<OldFiles, Failure> {
+    let message = format!(
+        "this is the first run here, and {} ({}) are there already, more than {limit}",
+        count(first.files, "file", "files"),
+        size(first.bytes)
+    );
+    let mut table = Table::new(&[]).indented(2);
+    for step in &first.steps {
+        let files = count(step.files, "file", "files");
+        table.row([step.step.as_str().into(), Cell::right(files), Cell::right(size(step.bytes))]);
+    }
+    let terminal = std::io::stdin().is_terminal() && context.out.terminal;
+    if context.out.json || !terminal {
+        let steps: Vec<String> = first
+            .steps
+            .iter()
+            .map(|step| format!("{} {} ({})", step.step, count(step.files, "file", "files"), size(step.bytes)))
+            .collect();
+        let failure = Failure::new(Exit::Refused, format!("{message}: {}; nothing was begun", steps.join(", ")))
+            .help("--backlog acts on all of them, --no-backlog only on what comes from now on; `thalweg plan` says what that is");
+        let more =
+            json!({ "backlog": { "files": first.files, "bytes": first.bytes, "limit": limit, "steps": first.steps } });
+        let text = failure.text();
+        return Err(Failure { explained: Some(Box::new(Explained { text, more })), ..failure });
+    }
+    let out = &mut context.out;
+    out.line(format!("{message}:"))?;
+    out.table(&table)?;
+    std::io::Write::flush(out)?;
+    loop {
+        out.line("act on all of them (a), only on what comes from now on (n), or stop here (s)?")?;
+        std::io::Write::flush(out)?;
+        let mut line = String::new();
+        let read = std::io::stdin().read_line(&mut line).unwrap_or(0);
+        match line.trim().to_ascii_lowercase().as_str() {
+            "a" | "all" => return Ok(OldFiles::Do),
+            "n" | "new" => return Ok(OldFiles::Leave),
+            "s" | "stop" | "q" => break,
+            _ if read == 0 => break,
+            _ => {}
+        }
+    }
+    Err(Failure::new(Exit::Refused, "nothing was begun")
+        .help("--backlog acts on all of them, --no-backlog only on what comes from now on"))
 }
 
 fn reload(handle: &Handle, global: &Global, clock: &Arc<dyn thalweg_core::Clock>, settled: &Settled) {

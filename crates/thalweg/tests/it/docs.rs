@@ -257,7 +257,7 @@ fn page_is(path: &Path, wanted: &str) {
 }
 
 /// The tables of the language in the order of the reference, with what they are for.
-const SECTIONS: [(&str, &str); 22] = [
+const SECTIONS: [(&str, &str); 23] = [
     ("", "The file itself"),
     ("parameter", "`params.NAME`, where the value is not written out"),
     ("station", "`stations.NAME`"),
@@ -279,6 +279,7 @@ const SECTIONS: [(&str, &str); 22] = [
     ("check", "`checks.NAME`"),
     ("notification-target", "`notify.NAME`"),
     ("served-tree", "`serve.NAME`"),
+    ("run", "`[run]`"),
     ("log", "`[log]`"),
 ];
 

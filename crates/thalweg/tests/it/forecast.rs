@@ -62,7 +62,7 @@ fn the_newest_of_a_series_is_held_back_and_nothing_is_missing() {
     let found = json(at, &[&words[..], &["--dry-run"]].concat());
     assert_eq!(found["held"].as_array().map(Vec::len), Some(1), "{found:#}");
     assert_eq!(found["missing"].as_array().map(Vec::len), Some(0), "{found:#}");
-    let (out, _) = run(at, &words.as_slice(), 0);
+    let (out, _) = run(at, words.as_slice(), 0);
     assert!(out.contains("among the newest of site sas"), "{out}");
     // What is missing is missing all the same.
     run(at, &["make", "copy", "--from", "2024-01-31", "--to", "2024-02-03"], 4);

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod architecture;
+mod backlog;
 mod campaigns;
 mod codes;
 mod demo;
