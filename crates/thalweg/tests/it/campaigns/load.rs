@@ -144,7 +144,9 @@ fn more_files_in_a_second_than_the_kernel_keeps_events_for() {
     assert!(all, "{seen} of {files} after {done:?}: {}", world.said().lines().last().unwrap_or_default());
     let memory = peak(engine.id());
     say(&format!("{files} files of {} in {took:?}, all there after {done:?}, {memory} MiB at most", files + others));
-    assert!(memory < 200, "{memory} MiB");
+    // What is ready is held in memory, some kilobytes each.
+    let most = 100 + u64::try_from(files).expect("few") / 200;
+    assert!(memory < most, "{memory} MiB");
     signal(&engine, Signal::TERM);
     assert_eq!(wait_end(&mut engine, Duration::from_secs(12)), Some(0));
     for n in 0..files {
