@@ -305,8 +305,16 @@ impl Work<'_> {
     fn row(&self, run: &RunRow, store: &dyn Store, output: &RunOutput, meta: &Meta) -> Option<Output> {
         let flow = &self.setup.flow;
         let folder = meta.kind == Kind::Folder;
-        let (product, fields) = self.classifier.product(flow, &output.station, &output.path, folder)?;
-        let mut identity = identity(product, fields, None, self.now);
+        let (product, mut fields) = self.classifier.product(flow, &output.station, &output.path, folder)?;
+        // What stands in the content decides about what follows from it, as in a run that was not cut off. If it cannot be
+        // read now, the next listing takes the file.
+        let mut coverage = None;
+        if probe::is_needed(product) {
+            let told = probe::probe(self.setup, product, &self.places.absolute(&output.station, &output.path)?).ok()?;
+            fields.extend(told.fields);
+            coverage = told.coverage;
+        }
+        let mut identity = identity(product, fields, coverage, self.now);
         if identity_of_file(product, &identity.fields) != output.fields_key {
             identity.fields_key.clone_from(&output.fields_key);
         }

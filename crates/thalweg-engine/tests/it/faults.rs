@@ -453,3 +453,60 @@ does = { run = ["sh", "-c", "out=$1; shift; cat \"$@\" > $out", "sh", "{out}", "
         }
     }
 }
+
+#[test]
+fn what_a_restart_finishes_has_the_fields_of_its_content() {
+    let shop = Workshop::new(
+        r#"
+flow = "fields"
+[stations.here]
+root = "data"
+[stations.there]
+root = "there"
+[products.raw]
+path = "{name}.dat"
+format = "form"
+reads = { kind = "k" }
+[products.odd]
+path = "odd/{name}.dat"
+[steps.bring]
+at = "here"
+takes = "raw"
+does = "send"
+to = "there"
+[steps.aside]
+at = "there"
+takes = "raw"
+if = "not (kind in [7])"
+makes = "odd"
+does = "copy"
+"#,
+    );
+    let engine = |shop: &Workshop| {
+        let mut setup = shop.setup();
+        setup.program = shop.path("probe");
+        setup.formats = vec!["form".into()];
+        thalweg_engine::Engine::open(setup)
+            .and_then(|engine| engine.run(thalweg_engine::Mode::Once, &mut |_| {}))
+            .expect("the engine runs")
+    };
+    let with_probe = |shop: &Workshop| {
+        use std::os::unix::fs::PermissionsExt;
+        shop.write("probe", "#!/bin/sh\necho '{\"fields\": {\"k\": 7}}'\n");
+        std::fs::set_permissions(shop.path("probe"), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        shop.write("data/a.dat", "content");
+    };
+    with_probe(&shop);
+    engine(&shop);
+    let journal = last_run(&shop);
+    let killed = Workshop::new(&shop.flow);
+    with_probe(&killed);
+    cut_off(&killed, &journal, RunState::Publishing, false);
+    killed.write("there/a.dat", "content");
+    let outcome = engine(&killed);
+    assert_eq!(outcome.failed, 0);
+    let row = killed.ledger().reader().and_then(|reader| reader.file_at("there", &RelPath::from_text("a.dat")));
+    let row = row.expect("the ledger answers").expect("the file is known");
+    assert_eq!(row.fields.get("kind"), Some(&thalweg_core::Value::Int(7)));
+    assert_eq!(killed.files("there"), ["a.dat"], "nothing was done that its content forbids");
+}
