@@ -26,7 +26,7 @@ pub(crate) struct InstallService {
     /// The account it runs as (for a unit of the system; an account of its own is best)
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// The folder of its logs [default: `dir` of [log] in the flow file]
+    /// The folder of its logs [default: `dir` of `[log]` in the flow file]
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
     /// Write the unit into this folder, and leave systemd alone

@@ -22,7 +22,7 @@ use crate::words::time;
 /// Shows one run (its command, inputs, outputs, what it wrote), or the log of the engine
 ///
 /// With --follow what is written from now on is shown as it comes: a run's until it has ended, the engine's until Ctrl-C.
-/// Where logs lie, what they say and how long they stay is set by [log] in the flow file.
+/// Where logs lie, what they say and how long they stay is set by `[log]` in the flow file.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  thalweg log --follow\n  thalweg log --lines 200\n  thalweg log 42\n  thalweg log 42 --follow\n  thalweg log 42 --json | jq .command\n  thalweg log --json | jq 'select(.level == \"error\")'"

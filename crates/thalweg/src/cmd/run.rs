@@ -40,7 +40,7 @@ pub(crate) struct Run {
     /// Runs at once [default: as many as there are processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     slots: Option<u16>,
-    /// The folder of logs [default: `dir` of [log] in the flow file]
+    /// The folder of logs [default: `dir` of `[log]` in the flow file]
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
     /// Act on files that are older than the first `run` here, however many they are
@@ -49,7 +49,7 @@ pub(crate) struct Run {
     /// At the first `run`, enter the files that are there as known and act only on what comes from now on
     #[arg(long)]
     no_backlog: bool,
-    /// Old files above which a first `run` asks [default: `backlog` of the flow file's [run], else 10000]
+    /// Old files above which a first `run` asks [default: `backlog` of the flow file's `[run]`, else 10000]
     #[arg(long, value_name = "N")]
     backlog_limit: Option<u64>,
 }
