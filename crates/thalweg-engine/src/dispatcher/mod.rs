@@ -595,6 +595,9 @@ impl<'r> Dispatcher<'r> {
             thread.join();
         }
         crate::child::end_orphans();
+        let now = self.now();
+        self.unswept.values_mut().for_each(|at| *at = now);
+        self.sweep();
         // Empty folders of the program's own go; one that is not empty stays.
         let own =
             [thalweg_store::STAGING.to_owned(), format!("{}/dropped", thalweg_store::TRASH)].map(RelPath::from_text);
