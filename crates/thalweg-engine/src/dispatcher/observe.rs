@@ -114,7 +114,7 @@ impl Dispatcher<'_> {
             if publishing.contains(&(file.station.as_str(), file.path.as_str())) {
                 continue;
             }
-            if matches!(file.how, Sight::Listed { .. }) && self.left_since(file) {
+            if self.left_since(file) {
                 continue;
             }
             let Some((product, fields)) = self.classifier.product(&self.flow, &file.station, &file.path, file.folder)
@@ -193,7 +193,7 @@ impl Dispatcher<'_> {
         self.release_series(&releases)
     }
 
-    // A listing may have met a file that a rule, a step or the quarantine has taken away since: it is not back.
+    // A listing, or an event, may tell of a file that a rule, a step or the quarantine has taken away since: it is not back.
     fn left_since(&self, file: &Seen) -> bool {
         let left = self.left_lately.contains_key(&(file.station.clone(), file.path.clone()))
             || self.changed.iter().any(|one| {
