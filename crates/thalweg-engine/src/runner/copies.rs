@@ -205,9 +205,14 @@ fn within_one(job: &Job, verb: Option<&Verb>, input: &TaskInput, output: &TaskOu
         return Err(Stop::Failed(Failure::new(ErrorClass::Bug, "a copy without a path")));
     };
     let (store, _) = stores(job, &input.station, &output.station).map_err(Stop::Failed)?;
-    let found = store
-        .hash(&input.path, &mut |_| {})
-        .map_err(|error| Stop::Failed(super::publish::failure(&input.path, &error)))?;
+    let found = store.hash(&input.path, &mut |_| {}).or_else(|error| match (verb, &error) {
+        // An earlier attempt had moved it and was told that it had not.
+        (Some(Verb::Move), thalweg_store::StoreError::NotFound { .. }) => {
+            store.hash(path, &mut |_| {}).ok().filter(|moved| moved.hash == input.hash).ok_or(error)
+        }
+        _ => Err(error),
+    });
+    let found = found.map_err(|error| Stop::Failed(super::publish::failure(&input.path, &error)))?;
     let by_data = job.flow.products.get(&input.product).is_some_and(|p| p.compare == thalweg_flow::Compare::Data);
     if !by_data && found.hash != input.hash {
         return Err(Stop::Changed);
