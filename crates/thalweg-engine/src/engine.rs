@@ -50,6 +50,18 @@ pub struct Outcome {
     /// Files that were asked to be taken over and are the flow's own already.
     #[serde(default)]
     pub there: u64,
+    /// What a retry took up: keys that had failed, files given back, places of old files.
+    #[serde(default)]
+    pub retried: u64,
+    /// How many of `failed` are runs.
+    #[serde(default)]
+    pub failed_runs: u64,
+    /// How many of `failed` are listings of a station that did not succeed.
+    #[serde(default)]
+    pub unlisted: u64,
+    /// How many of `failed` are keys that became blocked until somebody decides.
+    #[serde(default)]
+    pub undecided: u64,
 }
 
 /// Which outputs are to be taken over.
@@ -263,6 +275,7 @@ pub fn carry_out(setup: &Setup, request: Request, report: &mut dyn FnMut(&Event)
                 outcome.missing = own.missing;
                 outcome.held = own.held;
                 outcome.there = own.there;
+                outcome.retried = own.retried;
             }
             Answer::Refused(what) => return Err(EngineError::Unknown { what }),
             Answer::Event(_) => {}

@@ -153,7 +153,7 @@ impl Host for ThisHost {
             // If this fails, the station is unavailable, which the first listing tells.
             let _ = std::fs::create_dir_all(root);
         }
-        Arc::new(LocalStore::open(root).unwrap_or_else(|_| LocalStore::open_as(root, RootId { dev: 0, ino: 0 })))
+        Arc::new(LocalStore::open(root).unwrap_or_else(|_| LocalStore::open_when_there(root)))
     }
 
     fn start(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn Working>> {

@@ -37,5 +37,5 @@ pub use facts::LedgerFacts;
 pub use host::{Host, ThisHost, Watching, Working};
 pub use logs::{ENGINE_LOG_END, ENGINE_LOG_START, LOG_FOLDER, PRUNED_TO};
 pub use settings::settings_digests;
-pub use setup::{Places, Setup, host_name, root_of};
+pub use setup::{MissingRoot, Places, Setup, host_name, makes_root, root_of};
 pub use versions::{VerbVersions, program_of};

@@ -66,9 +66,25 @@ struct Place {
     here: bool,
 }
 
+/// A root that is not there and that nothing makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingRoot {
+    /// Which, and why it stays missing.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for MissingRoot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.what, self.remedy)
+    }
+}
+
 impl Places {
-    /// Opens the roots of all stations that are on this host; a root that is missing is made, unless the station is only
-    /// read or lies on a volume.
+    /// Opens the roots of all stations that are on this host; a root that is missing is made where the flow writes
+    /// ([`makes_root`]). Where it only reads, the root is mistyped or not mounted, and the station unavailable until it is
+    /// there.
     ///
     /// Where the ledger knows files of a station, its root is neither made, nor is an empty folder taken for it: it is not
     /// mounted, and unavailable until it is.
@@ -103,7 +119,7 @@ impl Places {
                 continue;
             }
             let root = root_of(setup, station);
-            let make = make && here && !station.read_only && station.volume.is_none();
+            let make = make && here && makes_root(&setup.flow, station);
             let store = setup.host.store(&station.name, &root, make, known.get(&station.name).copied());
             stores.insert(station.name.clone(), Place { root, store, here });
         }
@@ -138,6 +154,26 @@ impl Places {
             seen.push((name, real, id));
         }
         Ok(())
+    }
+
+    /// Returns why a station of this host has no root and will get none by itself; none where all is well.
+    pub fn missing_root(&self, flow: &Flow, station: &str) -> Option<MissingRoot> {
+        let place = self.stores.get(station).filter(|place| place.here)?;
+        let of_flow = flow.stations.get(station)?;
+        if makes_root(flow, of_flow)
+            || !place.store.stat(&RelPath::default()).is_err_and(|error| error.is_missing_root())
+        {
+            return None;
+        }
+        let (why, remedy) = match &of_flow.volume {
+            Some(volume) => (format!("the volume {volume} is not mounted"), "plug it in and mount it"),
+            None => (
+                "the flow writes nothing there, so no run makes it".to_owned(),
+                "make the folder, mount what belongs there, or correct `root`",
+            ),
+        };
+        let what = format!("its root {} is not there: {why}", place.root.display());
+        Some(MissingRoot { what, remedy: format!("{remedy}; it is taken up when it is there") })
     }
 
     /// Returns the store of a station of this host, or of one that is mounted here.
@@ -186,6 +222,11 @@ impl Places {
         let here = self.stores.iter().filter(|(_, place)| place.here);
         here.map(|(name, place)| (name.as_str(), place.root.as_path(), &place.store))
     }
+}
+
+/// Tells if a root that is missing is made: the flow writes there, and no volume is expected there.
+pub fn makes_root(flow: &Flow, station: &Station) -> bool {
+    !station.read_only && station.volume.is_none() && flow.writes_to(&station.name)
 }
 
 /// Returns the absolute root of a station.

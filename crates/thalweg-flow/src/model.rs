@@ -722,6 +722,21 @@ impl Product {
     }
 }
 
+impl Flow {
+    /// Tells if something of this flow writes to a station: what a step makes, sends or fetches goes there.
+    ///
+    /// Only there is a root that is missing made: where the flow only reads, it is mistyped or not mounted.
+    pub fn writes_to(&self, station: &str) -> bool {
+        let of = |names: &[String]| names.iter().any(|name| name == station);
+        self.steps.values().any(|step| match step.does {
+            Verb::Fetch => of(&step.at),
+            Verb::Send | Verb::Copy | Verb::Move | Verb::Link if !step.to.is_empty() => of(&step.to),
+            Verb::Send | Verb::Copy | Verb::Move | Verb::Link => of(&step.at),
+            Verb::Builtin(_) | Verb::Run(_) => !step.makes.is_empty() && of(&step.at),
+        })
+    }
+}
+
 impl Step {
     /// Returns the stations where driving files are looked for when the step runs at `at`.
     pub fn sources<'a>(&'a self, at: &'a str) -> Vec<&'a str> {

@@ -118,7 +118,15 @@ pub enum StoreError {
     },
 }
 
+/// What stands in [`StoreError::Unavailable`] for a root folder that is not there.
+pub(crate) const ROOT_MISSING: &str = "the root folder is missing";
+
 impl StoreError {
+    /// Tells if there is no root folder at all.
+    pub fn is_missing_root(&self) -> bool {
+        matches!(self, Self::Unavailable { what, .. } if what == ROOT_MISSING)
+    }
+
     /// Returns the class by which the engine decides.
     pub fn class(&self) -> ErrorClass {
         match self {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use thalweg_core::pattern::PatternEnv;
 use thalweg_core::{Fields, RelPath, Timestamp};
 use thalweg_engine::facts::nanoseconds;
-use thalweg_engine::{VerbVersions, root_of, settings_digests};
+use thalweg_engine::{Places, VerbVersions, root_of, settings_digests};
 use thalweg_flow::planner::memory::MemoryFacts;
 use thalweg_flow::planner::{
     Evidence, FileFact, FileState, Listing, Origin, Readiness, coverage_of, identity_of_file, readiness,
@@ -32,6 +32,7 @@ pub(crate) fn survey(project: &Project, now: Timestamp) -> Result<MemoryFacts, F
         verb_versions: VerbVersions::ask(&project.setup, &VerbVersions::default()).answers(),
         ..MemoryFacts::default()
     };
+    let places = Places::look(&project.setup);
     for station in flow.stations.values() {
         if !project.setup.here.contains(&station.name) {
             if let Some(reach) = &station.reach {
@@ -53,7 +54,8 @@ pub(crate) fn survey(project: &Project, now: Timestamp) -> Result<MemoryFacts, F
             }
             list(flow, &station.name, &store, &mut facts)?
         } else {
-            Listing { last_ok: Some(now), failing: None }
+            let missing = places.missing_root(flow, &station.name);
+            Listing { last_ok: missing.is_none().then_some(now), failing: missing.map(|missing| missing.to_string()) }
         };
         facts.listings.insert(station.name.clone(), listing);
     }

@@ -117,6 +117,7 @@ pub(crate) fn short(event: &Event, verbosity: i8) -> Option<(Tone, &'static str,
             );
             (Tone::Bad, "failed", format!("{step} {key}: {message}  run {run}, {class}, {next}"))
         }
+        Event::Blocked { step, key, why } => (Tone::Bad, "blocked", format!("{step} {key}: {why}")),
         Event::WouldRemove { station, path, keep, size: bytes, .. } => {
             (Tone::Plain, "would go", format!("{station}/{path} by {keep}, {}", size(*bytes)))
         }
@@ -142,6 +143,29 @@ pub(crate) fn short(event: &Event, verbosity: i8) -> Option<(Tone, &'static str,
     })
 }
 
+// Where to look further: for each kind of trouble the command that tells of it.
+fn next_steps(outcome: &Outcome) -> Vec<&'static str> {
+    let kinds = [
+        (outcome.failed_runs + outcome.still_failed, FAILED),
+        (outcome.quarantined, PUT_ASIDE),
+        (outcome.undecided, BLOCKED),
+        (outcome.unlisted, "`thalweg status` says which station is not to be had, and why"),
+    ];
+    let steps: Vec<&str> = kinds.iter().filter(|(number, _)| *number > 0).map(|(_, step)| *step).collect();
+    match steps.is_empty() && outcome.failed > 0 {
+        true => vec!["`thalweg log` says what went wrong"],
+        false => steps,
+    }
+}
+
+/// What to do about runs that failed.
+pub(crate) const FAILED: &str =
+    "`thalweg runs --failed` lists what failed, `thalweg log RUN` shows a run, `thalweg retry` tries again";
+/// What to do about files that are put aside.
+pub(crate) const PUT_ASIDE: &str = "`thalweg quarantine` lists the files put aside, where they are and why";
+/// What to do about keys that are blocked.
+pub(crate) const BLOCKED: &str = "`thalweg plan` says what blocks, `thalweg why PATH` all about one file";
+
 /// Tells how work ended and returns the exit code for it.
 ///
 /// # Errors
@@ -161,6 +185,7 @@ pub(crate) fn conclude(outcome: &Outcome, out: &mut Out) -> Result<Exit, Failure
             "made": outcome.made,
             "missing": outcome.missing,
             "held": outcome.held,
+            "retried": outcome.retried,
         }))?;
     } else {
         for missing in &outcome.missing {
@@ -174,8 +199,13 @@ pub(crate) fn conclude(outcome: &Outcome, out: &mut Out) -> Result<Exit, Failure
         }
         if out.verbosity >= 0 {
             let mut parts = vec![format!("{} done", outcome.done)];
+            let unlisted = outcome.unlisted.min(outcome.failed);
+            if unlisted > 0 {
+                let text = format!("{} not listed", count(unlisted, "station", "stations"));
+                parts.push(out.paint(Tone::Bad, &text));
+            }
             for (number, word) in [
-                (outcome.failed, "failed"),
+                (outcome.failed - unlisted, "failed"),
                 (outcome.quarantined, "quarantined"),
                 (outcome.waiting, "waiting"),
                 (outcome.blocked, "blocked"),
@@ -186,8 +216,8 @@ pub(crate) fn conclude(outcome: &Outcome, out: &mut Out) -> Result<Exit, Failure
                 }
             }
             out.line(parts.join(", "))?;
-            if outcome.failed > 0 || outcome.quarantined > 0 || outcome.still_failed > 0 {
-                out.line("`thalweg runs --failed` and `thalweg quarantine` say what went wrong")?;
+            for next in next_steps(outcome) {
+                out.line(next)?;
             }
         }
     }

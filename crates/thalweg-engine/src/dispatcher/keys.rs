@@ -68,6 +68,7 @@ impl Dispatcher<'_> {
             let needs_somebody = matches!(evaluation.reason.code.as_str(), "conflict" | "no_path" | "condition_error");
             if row.is_some() && evaluation.next == Next::Blocked && needs_somebody {
                 self.outcome.failed += 1;
+                self.outcome.undecided += 1;
                 let event = Event::Blocked {
                     step: evaluation.key.step.clone(),
                     key: evaluation.key.text(),

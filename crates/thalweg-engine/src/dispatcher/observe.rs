@@ -630,16 +630,18 @@ impl Dispatcher<'_> {
             return Ok(());
         }
         let station = end.station;
+        let missing = end.error.as_ref().and_then(|_| self.places.missing_root(&self.flow, &station));
+        let error = missing.map(|missing| missing.to_string()).or(end.error);
         let listing = NewListing {
             station: station.clone(),
             folder: RelPath::default(),
             started: end.started,
             ended: now,
-            error: end.error.clone(),
+            error: error.clone(),
             entries: end.entries,
         };
         let root = self.places.store(&station).and_then(|store| store.stat(&RelPath::default()).ok().flatten());
-        let root = root.filter(|_| end.error.is_none()).map(|meta| crate::scan::root_text(&meta));
+        let root = root.filter(|_| error.is_none()).map(|meta| crate::scan::root_text(&meta));
         let name = crate::scan::root_meta(&station);
         let root = if self.reader.meta(&name)? == root { None } else { root };
         self.ledger.write(move |tx| {
@@ -648,9 +650,10 @@ impl Dispatcher<'_> {
             }
             tx.listing_done(&listing)
         })?;
-        match end.error {
+        match error {
             Some(message) => {
                 self.outcome.failed += 1;
+                self.outcome.unlisted += 1;
                 self.say(&Event::Trouble { station: station.clone(), message });
             }
             None => {

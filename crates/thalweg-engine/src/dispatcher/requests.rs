@@ -30,6 +30,8 @@ pub(crate) struct ActiveRequest {
     wants: BTreeSet<KeyId>,
     /// Keys that failed for it.
     failed: BTreeSet<KeyId>,
+    /// It is a retry; one of nothing but keys is over when these have been tried.
+    retries: Option<Retries>,
     /// Retention that is due once what is there is known.
     trims: Option<(Option<String>, bool)>,
     /// What it takes over once that is read.
@@ -51,6 +53,7 @@ impl ActiveRequest {
             made: BTreeSet::new(),
             wants: BTreeSet::new(),
             failed: BTreeSet::new(),
+            retries: None,
             trims: None,
             adopts: None,
             planned: None,
@@ -96,6 +99,12 @@ impl ActiveRequest {
         self.outcome.missing = left;
     }
 
+    // Tells if everything that failed and was to be tried again has been.
+    fn is_retried(&self) -> bool {
+        self.retries == Some(Retries::Keys)
+            && self.wants.iter().all(|key| self.made.contains(key) || self.failed.contains(key))
+    }
+
     /// Notes that a key was made.
     pub(super) fn made(&mut self, key: &KeyId) {
         if self.wants.contains(key) {
@@ -103,6 +112,15 @@ impl ActiveRequest {
             self.outcome.done += 1;
         }
     }
+}
+
+/// What is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retries {
+    /// Keys that failed.
+    Keys,
+    /// Files besides, which have to be read first.
+    Files,
 }
 
 /// What a drain waits for.
@@ -191,10 +209,11 @@ impl Dispatcher<'_> {
                 self.requests.push(active);
             }
             Request::Retry { step, station, r#where, path, quarantined, backlog, product } => {
+                let mut taken_up = 0;
                 if backlog {
                     let which =
                         TakenUp { step: step.as_deref(), station: station.as_deref(), product: product.as_deref() };
-                    self.take_up(&which)?;
+                    taken_up = self.take_up(&which)?;
                 }
                 let retried =
                     self.retry(step.as_deref(), station.as_deref(), r#where.as_deref(), path.as_deref(), now)?;
@@ -202,7 +221,10 @@ impl Dispatcher<'_> {
                 let released = if quarantined { self.release_quarantined(&bad, now)? } else { 0 };
                 self.forward |= self.mode == Mode::Once;
                 let mut active = ActiveRequest::new(answer, None);
-                active.outcome.done = retried + released;
+                let keys = u64::try_from(retried.len()).unwrap_or(u64::MAX);
+                active.outcome.retried = keys.saturating_add(released).saturating_add(taken_up);
+                active.retries = Some(if released + taken_up == 0 { Retries::Keys } else { Retries::Files });
+                active.wants = retried;
                 self.requests.push(active);
             }
             Request::Adopt(adopt) => {
@@ -280,14 +302,14 @@ impl Dispatcher<'_> {
         condition: Option<&str>,
         path: Option<&str>,
         now: Timestamp,
-    ) -> Result<u64, EngineError> {
+    ) -> Result<BTreeSet<KeyId>, EngineError> {
         let filter = KeyFilter {
             step: step.map(str::to_owned),
             station: station.map(str::to_owned),
             next: vec![KeyNext::Failed],
             ..KeyFilter::default()
         };
-        let mut count = 0;
+        let mut retried = BTreeSet::new();
         for row in self.reader.keys(&filter)? {
             let key = key_of_row(&row);
             let driving = self.driving_of(&key)?;
@@ -316,10 +338,10 @@ impl Dispatcher<'_> {
                 report: run.report.clone(),
             };
             self.ledger.write(move |tx| tx.run_finish(run.id, &again))?;
-            self.dirty.insert(key);
-            count += 1;
+            self.dirty.insert(key.clone());
+            retried.insert(key);
         }
-        Ok(count)
+        Ok(retried)
     }
 
     // Tells if a file that is put aside is among those meant.
@@ -491,6 +513,7 @@ impl Dispatcher<'_> {
         for request in self.requests.iter_mut().filter(|request| request.wants.contains(key)) {
             request.failed.insert(key.clone());
             request.outcome.failed += 1;
+            request.outcome.failed_runs += 1;
         }
     }
 
@@ -498,11 +521,18 @@ impl Dispatcher<'_> {
     pub(super) fn finish_requests(&mut self) -> Result<(), EngineError> {
         let now = self.now();
         let idle = self.is_idle();
+        let decided = self.dirty.is_empty() && self.changed.is_empty();
         let drained: Vec<bool> = self
             .requests
             .iter()
             .map(|request| request.drains.as_ref().is_some_and(|drains| self.is_drained(drains)))
             .collect();
+        // A retry is told as a run is: with what is still amiss.
+        let retried = self.requests.iter().any(|request| request.retries.is_some());
+        if retried {
+            self.write_keys()?;
+        }
+        let left = if retried { self.left()? } else { Left::default() };
         let mut over = Vec::new();
         let mut drained = drained.into_iter();
         self.requests.retain_mut(|request| {
@@ -511,10 +541,14 @@ impl Dispatcher<'_> {
                 (Some(_), _) => request.over,
                 (None, Some(_)) => drained,
                 (None, None) if request.adopts.is_some() => false,
+                (None, None) if decided && request.is_retried() => true,
                 (None, None) => (idle || request.over) && request.trims.is_none(),
             };
             if done {
                 let mut outcome = request.outcome.clone();
+                if request.retries.is_some() {
+                    left.put_into(&mut outcome);
+                }
                 outcome.made = request.made.iter().map(ToString::to_string).collect();
                 over.push((request.id, outcome.clone()));
                 let _ = request.answer.send(Answer::Done(outcome));
@@ -534,17 +568,34 @@ impl Dispatcher<'_> {
     }
 
     pub(super) fn count_what_is_left(&mut self) -> Result<(), EngineError> {
-        let mut waiting = 0;
-        let mut blocked = 0;
-        let mut failed = 0;
-        for step in self.reader.step_summary()? {
-            waiting += step.waiting;
-            blocked += step.blocked;
-            failed += step.failed;
-        }
-        self.outcome.waiting = waiting;
-        self.outcome.blocked = blocked;
-        self.outcome.still_failed = failed;
+        let left = self.left()?;
+        left.put_into(&mut self.outcome);
         Ok(())
+    }
+
+    fn left(&self) -> Result<Left, EngineError> {
+        let mut left = Left::default();
+        for step in self.reader.step_summary()? {
+            left.waiting += step.waiting;
+            left.blocked += step.blocked;
+            left.failed += step.failed;
+        }
+        Ok(left)
+    }
+}
+
+/// Keys that are not done.
+#[derive(Debug, Clone, Copy, Default)]
+struct Left {
+    waiting: u64,
+    blocked: u64,
+    failed: u64,
+}
+
+impl Left {
+    fn put_into(self, outcome: &mut Outcome) {
+        outcome.waiting = self.waiting;
+        outcome.blocked = self.blocked;
+        outcome.still_failed = self.failed;
     }
 }

@@ -419,6 +419,7 @@ impl Dispatcher<'_> {
         self.say(&event);
         if !together && failure.class != ErrorClass::NotYet {
             self.outcome.failed += 1;
+            self.outcome.failed_runs += 1;
         }
         if !together {
             self.request_failed(&first.key);

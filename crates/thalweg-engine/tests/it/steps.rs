@@ -215,8 +215,6 @@ const EDITS: &str = r#"
 flow = "edits"
 [stations.here]
 root = "data"
-[stations.there]
-root = "there"
 [products.raw]
 path = "in/{name}_V{version:int(2)}{u:U|}.txt"
 version = "version"
@@ -249,6 +247,8 @@ fn a_step_by_the_clock_makes_up_a_missed_moment_once() {
         .unwrap_or_default()
         .replace("takes = \"raw\"\ndoes", "takes = \"raw\"\nwhen = { every = \"1h\" }\ndoes");
     let shop = Workshop::new(&flow);
+    shop.write("away/owner", "");
+    shop.write("mirror/owner", "");
     shop.write("data/in/1-a.dat", "x");
     let (outcome, events) = shop.once();
     assert_eq!((outcome.done, outcome.failed), (1, 0), "{events:#?}");

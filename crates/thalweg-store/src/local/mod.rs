@@ -17,6 +17,7 @@ use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
@@ -47,7 +48,8 @@ pub type LocalStore = DiskStore<OsDisk>;
 pub struct DiskStore<D: Disk> {
     pub(crate) disk: D,
     root: PathBuf,
-    id: RootId,
+    /// Not set while a root that was never there is still missing.
+    id: Arc<OnceLock<RootId>>,
 }
 
 /// An open folder and a name in it.
@@ -76,14 +78,19 @@ impl DiskStore<OsDisk> {
         Self::open_on(OsDisk, root.into(), id)
     }
 
+    /// Makes the store at a `root` that is not there yet: the folder that it first finds there is the one.
+    pub fn open_when_there(root: impl Into<PathBuf>) -> Self {
+        Self { disk: OsDisk, root: root.into(), id: Arc::default() }
+    }
+
     /// Returns the root folder as it was given.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Returns which folder of which file system the root was when the store was opened.
-    pub fn root_id(&self) -> RootId {
-        self.id
+    /// Returns which folder of which file system the root was when the store was opened; none while it is missing.
+    pub fn root_id(&self) -> Option<RootId> {
+        self.id.get().copied()
     }
 
     /// Returns the path for the operating system, e.g. to hand it to a child process.
@@ -95,15 +102,16 @@ impl DiskStore<OsDisk> {
 impl<D: Disk> DiskStore<D> {
     /// Makes the store at `root` of a disk.
     pub(crate) fn open_on(disk: D, root: PathBuf, id: RootId) -> Self {
-        Self { disk, root, id }
+        Self { disk, root, id: Arc::new(id.into()) }
     }
 
     /// Opens the root and makes sure that it is the file system that it was.
     fn enter(&self) -> Result<D::Handle, StoreError> {
         let fd = self.disk.open_root(&self.root).map_err(|errno| unavailable(&self.root, errno))?;
-        let dev = self.disk.stat(&fd).map_err(|errno| unavailable(&self.root, errno))?.meta.dev;
-        if dev != self.id.dev {
-            let what = format!("another file system lies there (device {dev}, was {})", self.id.dev);
+        let found = self.disk.stat(&fd).map_err(|errno| unavailable(&self.root, errno))?.meta;
+        let known = self.id.get_or_init(|| RootId { dev: found.dev, ino: found.ino });
+        if found.dev != known.dev {
+            let what = format!("another file system lies there (device {}, was {})", found.dev, known.dev);
             return Err(StoreError::Unavailable { root: self.root.clone(), what });
         }
         Ok(fd)
@@ -152,7 +160,7 @@ impl<D: Disk> Place<D> {
 
 fn unavailable(root: &Path, errno: Errno) -> StoreError {
     let what = match errno {
-        Errno::NOENT => "the root folder is missing".to_owned(),
+        Errno::NOENT => crate::error::ROOT_MISSING.to_owned(),
         Errno::NOTDIR => "the root is not a folder".to_owned(),
         other => std::io::Error::from(other).to_string(),
     };

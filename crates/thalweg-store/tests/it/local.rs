@@ -89,10 +89,24 @@ fn pipes_and_sockets_are_counted_and_not_opened() {
 }
 
 #[test]
+fn a_root_that_was_never_there_is_what_is_first_found_there() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().join("root");
+    let store = LocalStore::open_when_there(&root);
+    assert!(store.stat(&path("a")).unwrap_err().is_missing_root());
+    assert_eq!(store.root_id(), None);
+    std::fs::create_dir(&root).unwrap();
+    instrument(&root.join("a"), b"x");
+    assert!(store.stat(&path("a")).unwrap().is_some());
+    assert_eq!(store.root_id(), LocalStore::open(&root).unwrap().root_id());
+}
+
+#[test]
 fn a_missing_or_other_root_is_unavailable() {
     let (folder, store) = fresh();
     instrument(&folder.path().join("a"), b"x");
-    let other = LocalStore::open_as(folder.path(), RootId { dev: store.root_id().dev + 1, ino: 1 });
+    let other =
+        LocalStore::open_as(folder.path(), RootId { dev: store.root_id().expect("it is there").dev + 1, ino: 1 });
     let walk = |store: &LocalStore| store.walk(&RelPath::default(), &mut |_| true, &mut |_| ControlFlow::Continue(()));
     assert!(matches!(other.stat(&path("a")), Err(StoreError::Unavailable { .. })));
     assert!(matches!(walk(&other), Err(StoreError::Unavailable { .. })));

@@ -19,8 +19,8 @@ use crate::words::count;
 
 /// Explains the mistakes of a flow file at their places, with what to write instead
 ///
-/// Prints all problems, not the first, warnings too, and what the file says that nothing carries out. No station is
-/// touched. Ends with 3 if there are errors. With --here this host is looked at besides: roots, mounts, rights, programs of
+/// Prints all problems, not the first, warnings too, and what the file says that nothing carries out; also roots and
+/// programs that are not there and that no run makes. No station is touched. Ends with 3 if there are errors. With --here this host is looked at besides: roots, mounts, rights, programs of
 /// external commands, space, watches, clock, ledger, sandbox, as the account that asks; each finding with its remedy.
 #[derive(Debug, Args)]
 #[command(
@@ -55,10 +55,12 @@ impl Check {
         let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
         let notes = flow.as_ref().map(|flow| flow.notes.clone()).unwrap_or_default();
         let findings = match &flow {
-            Some(_) if self.here => Some(here(&path, context)?),
-            _ => None,
+            Some(_) if self.here => here(&path, context)?,
+            Some(_) => glance(&path, context),
+            None => Vec::new(),
         };
-        let stops = findings.iter().flatten().any(|finding| finding.severity == here::Severity::Error);
+        let stops = findings.iter().any(|finding| finding.severity == here::Severity::Error);
+        let stops_reading = flow.is_none();
         let exit = if flow.is_some() && !stops { Exit::Done } else { Exit::Config };
         let out = &mut context.out;
         if out.json {
@@ -69,11 +71,11 @@ impl Check {
                 "warnings": problems.len() - errors,
                 "problems": project::problems(&source, &problems),
                 "notes": notes,
+                "findings": findings,
             });
-            if let Some(findings) = &findings {
+            if self.here {
                 document["host"] = json!(thalweg_engine::host_name());
                 document["account"] = json!(Account::Own.name());
-                document["findings"] = json!(findings);
             }
             out.document(&document)?;
             return Ok(exit);
@@ -97,8 +99,10 @@ impl Check {
             ];
             out.line(format!("{}: flow {} is valid: {}", source.name, flow.name, counts.join(", ")))?;
         }
-        if let Some(findings) = findings {
+        if self.here && !stops_reading {
             tell(&findings, context)?;
+        } else {
+            findings.iter().try_for_each(|finding| finding.tell(&mut context.out))?;
         }
         Ok(exit)
     }
@@ -108,6 +112,12 @@ fn here(path: &Path, context: &Context) -> Result<Vec<Finding>, Failure> {
     let global = Global { flow: Some(path.to_owned()), ..context.global.clone() };
     let project = Project::load(&global, None, &context.clock)?;
     Ok(here::look(&project, context.now()))
+}
+
+// What a flow of another host lacks here is no mistake, and a flow that nothing here can run is none either.
+fn glance(path: &Path, context: &Context) -> Vec<Finding> {
+    let global = Global { flow: Some(path.to_owned()), ..context.global.clone() };
+    Project::load(&global, None, &context.clock).map(|project| here::glance(&project)).unwrap_or_default()
 }
 
 fn tell(findings: &[Finding], context: &mut Context) -> Result<(), Failure> {

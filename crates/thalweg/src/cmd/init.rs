@@ -2,15 +2,18 @@
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
+use thalweg_engine::{makes_root, root_of};
 
 use super::{Context, Done};
+use crate::cli::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{Cell, Table};
+use crate::project::Project;
 use crate::words::did_you_mean;
 
 /// A flow to begin with.
@@ -88,12 +91,16 @@ impl Init {
             Err(error) => return Err(failed(&error)),
         };
         file.write_all(template.flow.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| failed(&error))?;
+        let inputs = make_inputs(context, &path)?;
         let out = &mut context.out;
         if out.json {
-            out.document(&json!({ "path": path, "template": template.name }))?;
+            out.document(&json!({ "path": path, "template": template.name, "made": inputs }))?;
             return Ok(Exit::Done);
         }
         out.line(format!("{} is written from the template {}", path.display(), template.name))?;
+        for input in &inputs {
+            out.line(format!("{} is made: what arrives comes there", input.display()))?;
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder {
             out.line(format!("  cd {}", folder.display()))?;
@@ -109,6 +116,23 @@ impl Init {
         }
         Ok(Exit::Done)
     }
+}
+
+// A run makes the roots to which the flow writes; those from which it reads have to be there.
+fn make_inputs(context: &mut Context, flow: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let global = Global { flow: Some(flow.to_owned()), ..context.global.clone() };
+    let project = Project::load(&global, None, &context.clock)?;
+    let mut made = Vec::new();
+    for station in project.flow().stations.values() {
+        let root = root_of(&project.setup, station);
+        if makes_root(project.flow(), station) || root.exists() {
+            continue;
+        }
+        std::fs::create_dir_all(&root)
+            .map_err(|error| Failure::config(format!("failed to make the folder {}: {error}", root.display())))?;
+        made.push(root);
+    }
+    Ok(made)
 }
 
 fn list(context: &mut Context) -> Done {

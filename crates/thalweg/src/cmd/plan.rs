@@ -159,6 +159,9 @@ pub(super) fn notes(context: &mut Context, project: &Project) -> Result<(), Fail
 
 fn show(context: &mut Context, project: &Project, basis: &str, steps: &[StepPlan]) -> Result<(), Failure> {
     let flow = project.flow();
+    let places = thalweg_engine::Places::look(&project.setup);
+    let missing: BTreeMap<&String, String> =
+        flow.stations.keys().filter_map(|name| Some((name, places.missing_root(flow, name)?.to_string()))).collect();
     if context.out.json {
         let steps: Vec<_> = steps
             .iter()
@@ -177,11 +180,16 @@ fn show(context: &mut Context, project: &Project, basis: &str, steps: &[StepPlan
             })
             .collect();
         return context.out.document(&json!({
-            "flow": flow.name, "stations": project.setup.here, "basis": basis, "notes": flow.notes,
+            "flow": flow.name, "stations": project.setup.here, "basis": basis, "notes": flow.notes, "missing_roots": missing,
             "warnings": project.warnings.iter().map(|warning| &warning.message).collect::<Vec<_>>(), "steps": steps,
         }));
     }
     notes(context, project)?;
+    let out = &mut context.out;
+    for (station, missing) in &missing {
+        let word = out.paint(Tone::Bad, "waiting");
+        out.line(format!("{word}: station {station}: {missing}"))?;
+    }
     context.out.line(format!("{} ({basis})", flow.name))?;
     for plan in steps {
         let counts: Vec<String> = plan.counts.iter().map(|(word, number)| format!("{number} {word}")).collect();

@@ -4,15 +4,17 @@ use std::ffi::OsString;
 
 use clap::Args;
 use thalweg_engine::Request;
+use thalweg_ledger::QuarantineFilter;
 
 use super::steering::Subject;
 use super::{Context, Done};
 use crate::failure::Failure;
 use crate::work;
 
-/// Tries again what failed, now and from the first attempt
+/// Tries again what failed, now and not when its next try is due
 ///
-/// Without a name: everything that failed. An engine that runs on the ledger is asked to; else this process does it.
+/// Without a name: everything that failed. The attempts go on counting: after another failure the waits of the step's `retry`
+/// are as they would have been. An engine that runs on the ledger is asked to; else this process does it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  thalweg retry\n  thalweg retry to-campus\n  thalweg retry dmap --where site=sas\n  thalweg retry --quarantined\n  thalweg retry --backlog dmap"
@@ -54,7 +56,19 @@ impl Retry {
             backlog: self.backlog,
             product: subject.product,
         };
+        let (what, quarantined) = (self.what.is_some() || !self.wheres.is_empty(), self.quarantined);
         let outcome = work::ask(&project, request, None, context)?;
+        if outcome.retried == 0 && !context.out.json && context.out.verbosity >= 0 {
+            let out = &mut context.out;
+            let named = if what { " of what was named" } else { "" };
+            out.line(format!("there was nothing to try again: nothing{named} has failed"))?;
+            out.line(
+                "`thalweg status` counts what failed at each step, `thalweg plan` says what else is open and why",
+            )?;
+            if !quarantined && !project.ledger()?.reader()?.quarantined(&QuarantineFilter::default())?.is_empty() {
+                out.line("files that are put aside are tried again with --quarantined")?;
+            }
+        }
         work::conclude(&outcome, &mut context.out)
     }
 }

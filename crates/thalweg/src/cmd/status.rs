@@ -68,7 +68,11 @@ impl Status {
         let mut stations = Vec::new();
         for (name, station) in &project.flow().stations {
             let here = project.setup.here.contains(name);
-            let listing = reader.listing(name, &thalweg_core::RelPath::default())?;
+            let mut listing = reader.listing(name, &thalweg_core::RelPath::default())?;
+            // As it is now, not as it was met last.
+            if let (Some(listing), Some(missing)) = (&mut listing, view.places.missing_root(project.flow(), name)) {
+                listing.error = Some(missing.to_string());
+            }
             let space = view.places.store(name).and_then(|store| store.free_space().ok());
             stations.push((name, station, here, listing, space));
         }

@@ -281,12 +281,17 @@ pub(crate) fn take_down(
     }
     if ending.is_empty() && number.is_none() {
         // Twice is as good as once.
-        let nothing = format!("there is nothing to {verb}");
-        return if context.out.json {
-            context.out.document(&json!({ "ended": [] }))
-        } else {
-            context.out.line(nothing)
-        };
+        if context.out.json {
+            return context.out.document(&json!({ "ended": [] }));
+        }
+        let (state, other) = if verb == "release" { ("held", "resume") } else { ("paused or drained", "release") };
+        context.out.line(format!("there is nothing to {verb}: {} is not {state}", subject.text()))?;
+        let of_other = |hold: &&HoldRow| !kinds.contains(&hold.kind) && subject.covers(hold);
+        for hold in others.iter().filter(of_other) {
+            let text = hold_text(hold);
+            context.out.line(format!("there is {} ({text}): `thalweg {other} {}` ends it", hold.id, hold.id))?;
+        }
+        return context.out.line("`thalweg status` lists what is held, paused or drained, with its number");
     }
     if ending.is_empty() {
         return Err(Failure::usage(format!(

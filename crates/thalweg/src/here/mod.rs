@@ -16,6 +16,13 @@ use thalweg_core::Timestamp;
 
 use crate::project::Project;
 
+/// Looks at what a mistyped word in the flow file makes missing: roots that no run makes, programs of commands.
+pub(crate) fn glance(project: &Project) -> Vec<Finding> {
+    let mut findings = stations::missing(project);
+    findings.extend(programs::missing(project));
+    findings
+}
+
 /// Looks at everything.
 pub(crate) fn look(project: &Project, now: Timestamp) -> Vec<Finding> {
     let mounts = mounts::Mounts::read();

@@ -9,7 +9,7 @@ use thalweg_flow::planner::VerbVersion;
 use thalweg_flow::{Argument, Executor, Piece, Placeholder, Step, Verb, WithWhat};
 
 use super::access::{Account, Wanted, look as may};
-use super::finding::Finding;
+use super::finding::{Finding, Severity};
 use crate::project::Project;
 
 /// Looks at the commands of all steps of this host.
@@ -21,10 +21,7 @@ pub(super) fn look(project: &Project) -> Vec<Finding> {
         if !step.at.iter().any(|at| setup.here.contains(at)) {
             continue;
         }
-        if let Verb::Run(line) = &step.does
-            && step.executor == Executor::Local
-            && let Some(name) = line.args.first().and_then(|argument| plain(project, argument))
-        {
+        if let Some(name) = named(project, step) {
             findings.push(program(project, step, &name));
         }
         settings(project, step, &mut findings);
@@ -44,6 +41,22 @@ pub(super) fn look(project: &Project) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Looks only whether the programs are there.
+pub(super) fn missing(project: &Project) -> Vec<Finding> {
+    let steps = project.flow().steps.values();
+    let here = steps.filter(|step| step.at.iter().any(|at| project.setup.here.contains(at)));
+    let found = here.filter_map(|step| Some(program(project, step, &named(project, step)?)));
+    // For a host that is meant to run the flow it is an error, and `check --here` says so.
+    let warned = |finding| Finding { severity: Severity::Warning, ..finding };
+    found.filter(|finding| finding.severity == Severity::Error).map(warned).collect()
+}
+
+// The program of an external command that runs here, as far as it is known before there is a task.
+fn named(project: &Project, step: &Step) -> Option<String> {
+    let Verb::Run(line) = &step.does else { return None };
+    line.args.first().filter(|_| step.executor == Executor::Local).and_then(|argument| plain(project, argument))
 }
 
 // A first word that is filled from a task is known only then.

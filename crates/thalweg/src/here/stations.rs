@@ -36,6 +36,18 @@ pub(super) fn look(project: &Project, mounts: &Mounts) -> Vec<Finding> {
     findings
 }
 
+/// Looks only whether the roots are there that no run makes.
+pub(super) fn missing(project: &Project) -> Vec<Finding> {
+    let places = Places::look(&project.setup);
+    let flow = project.flow();
+    let stations = flow.stations.values();
+    let missing = |station: &Station| {
+        let missing = places.missing_root(flow, &station.name)?;
+        Some(Finding::warning("no_root", place(station), missing.what, missing.remedy))
+    };
+    stations.filter_map(missing).collect()
+}
+
 fn place(station: &Station) -> String {
     format!("stations.{}", station.name)
 }
@@ -61,9 +73,8 @@ fn one(project: &Project, station: &Station, mounts: &Mounts, findings: &mut Vec
                 format!("the volume {volume} is not there: nothing at {shown}"),
                 "plug it in and mount it; until then steps that need it wait",
             ));
-        } else if station.read_only {
-            let remedy = "correct `root`, or mount what belongs there";
-            findings.push(Finding::error("no_root", &place, format!("{shown} is not there"), remedy));
+        } else if let Some(missing) = Places::look(&project.setup).missing_root(project.flow(), &station.name) {
+            findings.push(Finding::error("no_root", &place, missing.what, missing.remedy));
         } else if let Some(finding) = may(&Account::Own, &root, Wanted::Write, "no_root", &place) {
             findings.push(finding);
         } else {

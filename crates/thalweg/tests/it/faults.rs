@@ -76,7 +76,7 @@ fn prepared() -> TempDir {
     folder
 }
 
-fn start(folder: &Path, words: &[&str]) -> Child {
+pub(crate) fn start(folder: &Path, words: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_thalweg"))
         .args(words)
         .current_dir(folder)
@@ -88,7 +88,7 @@ fn start(folder: &Path, words: &[&str]) -> Child {
 }
 
 /// Waits until something holds; false when it does not within the time.
-fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+pub(crate) fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let from = Instant::now();
     while from.elapsed() < limit {
         if holds() {
@@ -280,12 +280,12 @@ fn child_pid(at: &Path) -> Option<String> {
     std::fs::read_to_string(staging.join(name)).ok().map(|text| text.trim().to_owned())
 }
 
-fn signal(child: &Child, signal: rustix::process::Signal) {
+pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).expect("a number")).expect("not 0");
     rustix::process::kill_process(pid, signal).expect("the signal is sent");
 }
 
-fn wait_end(child: &mut Child, limit: Duration) -> Option<i32> {
+pub(crate) fn wait_end(child: &mut Child, limit: Duration) -> Option<i32> {
     let mut status = None;
     wait_until(limit, || {
         status = child.try_wait().expect("it can be asked");

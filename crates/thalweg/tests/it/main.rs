@@ -11,6 +11,7 @@ mod faults;
 mod flows;
 mod forecast;
 mod help;
+mod newcomer;
 mod operators;
 mod steering;
 mod superdarn;
