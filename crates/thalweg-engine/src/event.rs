@@ -223,6 +223,15 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// A check stands otherwise than at its last moment.
+    Checked {
+        /// The check.
+        check: String,
+        /// How it stands: OK, WARNING, CRITICAL or UNKNOWN.
+        level: String,
+        /// The worst that was found.
+        text: String,
+    },
     /// How far a request is.
     Request {
         /// Keys made since it was asked.

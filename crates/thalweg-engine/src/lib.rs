@@ -5,6 +5,7 @@
 
 pub mod adopted;
 pub mod backlog;
+pub mod checks;
 pub mod child;
 mod classify;
 mod control;
@@ -26,6 +27,7 @@ mod runner;
 mod scan;
 mod settings;
 mod setup;
+pub mod turns;
 mod verify;
 mod versions;
 pub mod watch;

@@ -283,6 +283,12 @@ pub(crate) static STEP: Section = Section {
             Shape::Word(&["oldest_first", "newest_first"]),
             "Which ready key goes first. Default: oldest_first.",
         ),
+        key("hours", TEXTS, "Hours of the day within which tasks begin: \"22:00-06:00\", or several. Default: always."),
+        key(
+            "zone",
+            Shape::Text,
+            "Time zone in which `hours` are meant, e.g. America/Regina or UTC. Needed with `hours`.",
+        ),
         key("window", Shape::Duration, "Keys older than this are not taken by themselves."),
         key("skip_back", Shape::Duration, "How far beyond `window` to look while nothing was made yet."),
         key("give_up", Shape::Duration, "How long a gap is looked for. Default: 30d."),
@@ -435,6 +441,17 @@ pub(crate) static KEEP: Section = Section {
             "All must hold: `receipted at STATION`, `PRODUCT receipted at STATION`, `2 copies elsewhere`, `step STEP done`.",
         ),
         key("if", Shape::Condition, "Files for which it does not hold are no concern of this rule."),
+        key(
+            "when",
+            Shape::Any(&[Shape::Word(&["arrives", "asked"]), Shape::Table(&WHEN)]),
+            "At which moments it deletes; asked: only by `thalweg trim --yes`. Default: arrives (whenever it may).",
+        ),
+        key("hours", TEXTS, "Hours of the day within which it deletes: \"22:00-06:00\", or several. Default: always."),
+        key(
+            "zone",
+            Shape::Text,
+            "Time zone in which `hours` are meant, e.g. America/Regina or UTC. Needed with `hours`.",
+        ),
     ],
 };
 
@@ -467,9 +484,32 @@ pub(crate) static CHECK: Section = Section {
         key("silent", Shape::Text, "How long this station has not been heard of."),
         key("at", Shape::Text, "Where. Default: everywhere."),
         key("per", TEXTS, "One result for each value of these fields."),
-        key("warning", Shape::Any(&[Shape::Duration, Shape::Threshold, Shape::Integer(0)]), "Limit of WARNING."),
-        key("critical", Shape::Any(&[Shape::Duration, Shape::Threshold, Shape::Integer(0)]), "Limit of CRITICAL."),
+        key(
+            "warning",
+            Shape::Any(&[Shape::Duration, Shape::Threshold, Shape::Integer(0)]),
+            "Limit of WARNING: an age above it, a number from it on, free space below it.",
+        ),
+        key(
+            "critical",
+            Shape::Any(&[Shape::Duration, Shape::Threshold, Shape::Integer(0)]),
+            "Limit of CRITICAL, likewise.",
+        ),
         key("notify", TEXTS, "Whom to tell."),
+        key(
+            "when",
+            Shape::Any(&[Shape::Word(&["asked"]), Shape::Table(&WHEN)]),
+            "At which moments a running engine looks; the result stands until the next. Default: asked (`thalweg checks` looks itself).",
+        ),
+        key(
+            "hours",
+            TEXTS,
+            "Hours of the day within which it is looked at; outside it is OK: \"22:00-06:00\", or several. Default: always.",
+        ),
+        key(
+            "zone",
+            Shape::Text,
+            "Time zone in which `hours` are meant, e.g. America/Regina or UTC. Needed with `hours`.",
+        ),
     ],
 };
 

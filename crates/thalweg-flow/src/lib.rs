@@ -6,6 +6,7 @@
 mod diagnostic;
 mod effective;
 pub mod graph;
+mod hours;
 mod keys;
 pub mod model;
 mod parse;
@@ -17,6 +18,7 @@ mod validate;
 
 pub use diagnostic::{Diagnostics, Problem, Severity};
 pub use effective::effective;
+pub use hours::Hours;
 pub use model::*;
 pub use parse::{Parsed, parse};
 pub use schema::schema;

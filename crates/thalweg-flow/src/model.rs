@@ -12,6 +12,8 @@ use thalweg_core::time::Grid;
 use thalweg_core::units::{CountRate, Rate, Threshold};
 use thalweg_core::{ErrorClass, Fields, Value};
 
+use crate::hours::Hours;
+
 /// A flow file after validation.
 #[derive(Debug, Clone)]
 pub struct Flow {
@@ -303,6 +305,8 @@ pub struct Step {
     pub when: When,
     /// Which of several ready keys goes first.
     pub order: Order,
+    /// Hours of the day within which tasks begin; `None`: always.
+    pub hours: Option<Hours>,
     /// Keys older than this are not taken by themselves.
     pub window: Option<SignedDuration>,
     /// How far beyond `window` to look while nothing was made yet.
@@ -611,6 +615,10 @@ pub struct Keep {
     pub only_if: Vec<Expr>,
     /// Files for which it does not hold are no concern of this rule.
     pub condition: Option<Expr>,
+    /// At which moments it deletes.
+    pub when: When,
+    /// Hours of the day within which it deletes; `None`: always.
+    pub hours: Option<Hours>,
 }
 
 /// When a keep deletes.
@@ -648,12 +656,16 @@ pub struct Check {
     pub at: Vec<String>,
     /// One result for each value of these fields.
     pub per: Vec<String>,
-    /// Above (or for free space below): WARNING.
+    /// Above (a number: from there on; free space: below): WARNING.
     pub warning: Option<Bound>,
     /// Above (or below): CRITICAL.
     pub critical: Option<Bound>,
     /// Whom to tell.
     pub notify: Vec<String>,
+    /// At which moments a running engine looks.
+    pub when: When,
+    /// Hours of the day within which it is looked at; `None`: always.
+    pub hours: Option<Hours>,
 }
 
 /// What a check looks at.

@@ -153,6 +153,18 @@ at = "site"
 products = ["raw"]
 delete = { older_than = "1d" }
 only_if = "calc receipted at campus"
+when = { every = "20m" }
+[checks.calc]
+last_success = "calc"
+per = ["site"]
+warning = "1h"
+when = { every = "10m" }
+[checks.late]
+latency = "raw"
+at = "site"
+per = ["kind"]
+warning = "6h"
+when = { every = "30m" }
 "#;
 
 const READY: [&str; 3] =

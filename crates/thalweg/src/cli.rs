@@ -95,6 +95,7 @@ commands! {
     Coverage => coverage;
     Lineage => lineage;
     Scan => scan;
+    Checks => checks;
     Retry => retry;
     Hold => hold;
     Release => release;

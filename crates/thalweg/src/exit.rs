@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Refused,
     /// Nothing is wrong: try later.
     TryLater,
+    /// The code of a monitoring plug-in.
+    Monitoring(u8),
 }
 
 /// Every code with its meaning.
@@ -43,6 +45,7 @@ impl Exit {
             Self::Failed => 4,
             Self::Refused => 5,
             Self::TryLater => 75,
+            Self::Monitoring(code) => code,
         }
     }
 

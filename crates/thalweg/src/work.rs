@@ -127,6 +127,10 @@ pub(crate) fn short(event: &Event, verbosity: i8) -> Option<(Tone, &'static str,
         }
         Event::Verified { station, path, trouble: None } => (Tone::Good, "verified", format!("{station}/{path}")),
         Event::Missing { step, key, next, why } => (Tone::Odd, "not made", format!("{step} {key}: {next}: {why}")),
+        Event::Checked { check, level, text } => {
+            let tone = if level == "OK" { Tone::Good } else { Tone::Bad };
+            (tone, "check", format!("{check}: {level}: {text}"))
+        }
         Event::Adopted { station, path, step, .. } => (Tone::Good, "adopted", format!("{station}/{path}  {step}")),
         Event::NotAdopted { station, path, why } => (Tone::Bad, "not adopted", format!("{station}/{path}: {why}")),
         Event::Removed { station, path, keep } => (Tone::Plain, "removed", format!("{station}/{path} by {keep}")),

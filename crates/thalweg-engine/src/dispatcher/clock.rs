@@ -41,6 +41,7 @@ impl Dispatcher<'_> {
             scan.due = scan.due.map(|_| now);
         }
         self.last_retention = None;
+        self.looks.clear();
         self.retention_due = true;
         self.dirty_open_keys()
     }

@@ -6,6 +6,7 @@
 mod adopt;
 mod aside;
 mod backlog;
+mod checks;
 mod clock;
 mod closing;
 mod extras;
@@ -212,6 +213,12 @@ pub(crate) struct Dispatcher<'r> {
     latest: Timestamp,
     retention_due: bool,
     last_retention: Option<Timestamp>,
+    /// Before when a check need not be asked whether it is due.
+    looks: BTreeMap<String, Timestamp>,
+    /// Tells if the files that were there at the start are known, so that checks can be looked at.
+    is_taken_stock: bool,
+    /// When a keep sets out next that goes by the clock.
+    next_turn: Option<Timestamp>,
     stopping: Option<(String, std::time::Instant)>,
     outcome: Outcome,
     slots: usize,
@@ -293,6 +300,9 @@ impl<'r> Dispatcher<'r> {
             latest,
             retention_due: true,
             last_retention: None,
+            looks: BTreeMap::new(),
+            is_taken_stock: false,
+            next_turn: None,
             stopping: None,
             outcome: Outcome::default(),
             staging_mark,
@@ -401,6 +411,9 @@ impl<'r> Dispatcher<'r> {
         self.ask_versions()?;
         self.holds = self.reader.holds_active()?;
         self.marks = Arc::new(Marks::read(&self.flow, &self.reader)?);
+        self.looks.clear();
+        self.next_turn = None;
+        self.last_retention = None;
         self.note_flow()?;
         self.begin_logs()?;
         self.scan_all();
@@ -457,6 +470,7 @@ impl<'r> Dispatcher<'r> {
             self.start_tasks()?;
             self.write_keys()?;
             self.retention()?;
+            self.checks()?;
             self.sweep();
             self.prune_logs()?;
             self.feed_watchdog();
@@ -540,13 +554,14 @@ impl<'r> Dispatcher<'r> {
         }
         // What rules may delete now is deleted before the end; that can touch keys.
         if self.forward && self.retention_due {
-            self.retention_now(None, false)?;
+            self.retention_now(None, false, false)?;
             return Ok(false);
         }
         self.finish_requests()?;
         if self.requests.iter().any(ActiveRequest::is_adopting) {
             return Ok(false);
         }
+        self.look_at_checks()?;
         self.count_what_is_left()?;
         Ok(true)
     }

@@ -410,7 +410,7 @@ impl Dispatcher<'_> {
             && (self.mode == Mode::Forever || self.settling.values().all(|file| !file.in_work));
         for n in 0..self.requests.len() {
             if quiet && let Some((station, yes)) = self.requests[n].trims.take() {
-                self.retention_now(station.as_deref(), !yes)?;
+                self.retention_now(station.as_deref(), !yes, true)?;
             }
             if let Some(adopt) = self.requests[n].adopts.clone() {
                 self.adopt_when_read(n, &adopt)?;

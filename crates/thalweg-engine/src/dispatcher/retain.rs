@@ -1,15 +1,17 @@
 //! Retention: what keeps allow to be deleted, deleted one by one with the copies confirmed at that moment.
 
 use jiff::SignedDuration;
-use thalweg_flow::Keep;
+use thalweg_core::Timestamp;
 use thalweg_flow::planner::keep::{Proof, may_delete};
 use thalweg_flow::planner::{FileFact, Reason};
+use thalweg_flow::{Keep, When};
 use thalweg_ledger::{FileFilter, FileState, RetirementFilter};
 use thalweg_store::OldContent;
 
 use super::Dispatcher;
 use crate::facts::{LedgerFacts, file_fact};
 use crate::scan::stat_of;
+use crate::turns::{keep_name, turn_of_keep};
 use crate::{EngineError, Event};
 
 /// Shortest time between two looks at what may be deleted.
@@ -27,35 +29,74 @@ impl Dispatcher<'_> {
         let now = self.now();
         let since = self.last_retention.map(|last| now.duration_since(last));
         let due = since.is_none_or(|since| (self.retention_due && since >= BETWEEN) || since >= AT_LEAST);
+        let due = due || self.next_turn.is_some_and(|at| at <= now);
         let busy = self.scans.values().any(|scan| scan.under_way) || !self.dirty.is_empty() || !self.changed.is_empty();
-        if due && !busy { self.retention_now(None, false) } else { Ok(()) }
+        if due && !busy { self.retention_now(None, false, false) } else { Ok(()) }
     }
 
-    /// Carries out all keeps once, at one station or at all, or only says what they would do.
-    pub(super) fn retention_now(&mut self, only: Option<&str>, dry: bool) -> Result<(), EngineError> {
+    /// Carries out all keeps once, at one station or at all, or only says what they would do. By hand nobody is asked for
+    /// the time of day.
+    pub(super) fn retention_now(&mut self, only: Option<&str>, dry: bool, by_hand: bool) -> Result<(), EngineError> {
         if only.is_none() {
             self.retention_due = false;
             self.last_retention = Some(self.now());
         }
         let keeps: Vec<Keep> = self.flow.keeps.values().cloned().collect();
+        let mut next: Option<Timestamp> = None;
         for keep in &keeps {
             for station in &keep.at {
-                if self.places.is_here(station) && only.is_none_or(|only| only == station) {
-                    self.keep_at(keep, station, dry)?;
+                if !self.places.is_here(station) || only.is_some_and(|only| only != station) {
+                    continue;
+                }
+                if dry || by_hand {
+                    self.keep_at(keep, station, dry, by_hand)?;
+                } else if let Some(until) = self.turn(keep, station)? {
+                    next = Some(next.map_or(until, |next| next.min(until)));
                 }
             }
+        }
+        if only.is_none() && !dry && !by_hand {
+            self.next_turn = next;
         }
         Ok(())
     }
 
-    fn keep_at(&mut self, keep: &Keep, station: &str, dry: bool) -> Result<(), EngineError> {
+    // Carries a keep out if it is its turn; returns when that is the next time, where time alone brings it.
+    fn turn(&mut self, keep: &Keep, station: &str) -> Result<Option<Timestamp>, EngineError> {
+        let now = self.now();
+        let name = keep_name(&keep.name, station);
+        if matches!(keep.when, When::Cron { .. }) && self.reader.meta(&name)?.is_none() {
+            // A clock's moments count from the day the keep was first seen.
+            self.ledger.write(move |tx| tx.meta_set(&name, &now.to_string()))?;
+            return Ok(turn_of_keep(&self.reader, keep, station, now)?.err().and_then(|reason| reason.until));
+        }
+        match turn_of_keep(&self.reader, keep, station, now)? {
+            Ok(moment) => {
+                let whole = self.keep_at(keep, station, false, false)?;
+                // What was cut short by the hour or by what may go in an hour goes on with the same moment.
+                if let Some(moment) = moment.filter(|_| whole) {
+                    self.ledger.write(move |tx| tx.meta_set(&name, &moment.to_string()))?;
+                }
+                let again = turn_of_keep(&self.reader, keep, station, self.now())?;
+                Ok(again.err().and_then(|reason| reason.until))
+            }
+            Err(reason) => Ok(reason.until),
+        }
+    }
+
+    // Tells if everything that may go was looked at.
+    fn keep_at(&mut self, keep: &Keep, station: &str, dry: bool, by_hand: bool) -> Result<bool, EngineError> {
         if self.enough_space(keep, station) && !dry {
-            return Ok(());
+            return Ok(true);
         }
         let mut budget = self.budget(keep, station)?;
         for file in candidates(&self.facts(), keep, station)? {
             if self.enough_space(keep, station) && !dry {
-                return Ok(());
+                return Ok(true);
+            }
+            let over = keep.hours.as_ref().is_some_and(|hours| !hours.holds(self.now()));
+            if over && !dry && !by_hand {
+                return Ok(false);
             }
             let facts = self.facts();
             let verdict = may_delete(&self.flow, keep, &file, &facts);
@@ -75,7 +116,7 @@ impl Dispatcher<'_> {
                 Ok(proofs) => {
                     if let Some(left) = &mut budget {
                         if *left < file.size {
-                            return Ok(());
+                            return Ok(false);
                         }
                         *left -= file.size;
                     }
@@ -85,7 +126,7 @@ impl Dispatcher<'_> {
                 Err(_) => {}
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn stays(&mut self, keep: &Keep, file: &FileFact, reason: Reason) {

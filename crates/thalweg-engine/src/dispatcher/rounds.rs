@@ -75,6 +75,10 @@ impl Dispatcher<'_> {
         let waiting = self.ready.keys().any(|key| key.step == step && key.station == station)
             || self.dirty.iter().any(|key| key.step == step && key.station == station)
             || self.active.values().any(|active| active.held.step == step);
+        // What its hours cut short goes on when they begin again.
+        let now = self.now();
+        let hours = self.flow.steps.get(step).and_then(|step| step.hours.as_ref());
+        let waiting = waiting || hours.is_some_and(|hours| !hours.holds(now));
         if waiting || !self.changed.is_empty() || self.scans.values().any(|scan| scan.under_way) {
             return Ok(());
         }

@@ -5,6 +5,7 @@ mod copies;
 mod cutoff;
 mod faults;
 mod forward;
+mod hours;
 mod invariants;
 mod steps;
 mod versions;

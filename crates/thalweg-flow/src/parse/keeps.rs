@@ -6,10 +6,11 @@ use toml::de::DeValue;
 
 use crate::diagnostic::Problem;
 use crate::keys;
-use crate::model::{Bound, Check, CheckWhat, Delete, Keep, KeepNewest, Notify, Serve};
+use crate::model::{Bound, Check, CheckWhat, Delete, Keep, KeepNewest, Notify, Serve, When};
 use crate::reader::{Entries, Reader, Text, Val};
 
-use super::Draft;
+use super::steps::read_when;
+use super::{Draft, hours};
 
 /// Reads one entry of `keeps`.
 pub(super) fn read_keep<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, value: &Val<'s>) {
@@ -42,6 +43,8 @@ pub(super) fn read_keep<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &T
         }
         Some(conditions)
     });
+    let when = moments(reader, &entries, &place, "keep").unwrap_or(When::Arrives);
+    let hours = hours::read_with(reader, &entries, &when);
     let keep = Keep {
         name: name.value.clone(),
         at,
@@ -51,6 +54,8 @@ pub(super) fn read_keep<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &T
         keep_newest,
         only_if: only_if.unwrap_or_default(),
         condition: reader.get(&entries, "if", |reader, value| reader.condition(value, &format!("{place}.if"))),
+        when,
+        hours,
     };
     draft.flow.keeps.insert(name.value.clone(), keep);
 }
@@ -113,7 +118,11 @@ pub(super) fn read_check<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &
             }
         })
         .collect();
-    reader.note(&place, "checks are read and checked, and nothing evaluates them yet");
+    let when = moments(reader, &entries, &place, "check").unwrap_or(When::Asked);
+    let hours = hours::read(reader, &entries);
+    if !notify.is_empty() {
+        reader.note(&place, "`thalweg checks` looks, and nobody is notified yet");
+    }
     order_of_bounds(reader, &entries, subject, warning.as_ref(), critical.as_ref());
     let [(key, text)] = subjects.as_slice() else {
         let given: Vec<&str> = subjects.iter().map(|(key, _)| *key).collect();
@@ -146,10 +155,33 @@ pub(super) fn read_check<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &
             .then(|| CheckWhat::Silent(text.value.clone())),
     };
     let Some(what) = what else { return };
-    draft
-        .flow
-        .checks
-        .insert(name.value.clone(), Check { name: name.value.clone(), what, at, per, warning, critical, notify });
+    draft.flow.checks.insert(
+        name.value.clone(),
+        Check { name: name.value.clone(), what, at, per, warning, critical, notify, when, hours },
+    );
+}
+
+// The moments of a keep or check: as those of a step, without what only tasks have.
+fn moments<'s>(reader: &mut Reader<'s>, entries: &Entries<'_, 's>, place: &str, of: &str) -> Option<When> {
+    let when = reader.get(entries, "when", |reader, value| read_when(reader, value, place))?;
+    let mut refuse = |what: &str, help: &str| {
+        reader.problem(
+            Problem::error("contradiction", entries.key_span("when"), format!("{what} means nothing for a {of}"))
+                .label(format!("not for a {of}"))
+                .help(help.to_owned()),
+        );
+    };
+    match &when {
+        When::Every { retry: Some(_), .. } => {
+            refuse("`retry`", "remove it: what could not be done is done at the next moment");
+        }
+        When::Flag(_) => refuse("a flag", "write { every = \"1h\" } or { cron = \"0 3 * * *\" }"),
+        When::Arrives if of == "check" => {
+            refuse("\"arrives\"", "write \"asked\", { every = \"1h\" } or { cron = \"0 3 * * *\" }");
+        }
+        _ => return Some(when),
+    }
+    None
 }
 
 fn read_bound<'s>(reader: &mut Reader<'s>, value: &Val<'s>, subject: &str) -> Option<Bound> {

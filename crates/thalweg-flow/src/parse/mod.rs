@@ -2,6 +2,7 @@
 //! checked in `validate`.
 
 mod command;
+mod hours;
 mod keeps;
 mod log;
 mod params;

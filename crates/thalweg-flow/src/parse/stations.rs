@@ -346,7 +346,7 @@ fn read_hours(reader: &mut Reader<'_>, written: &[(Text, Rate)]) -> Vec<(u16, u1
     hours
 }
 
-fn minute(text: &str) -> Option<u16> {
+pub(super) fn minute(text: &str) -> Option<u16> {
     let (hour, minute) = text.trim().split_once(':')?;
     let digits = |part: &str| {
         (part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse::<u16>().ok()).flatten()

@@ -56,6 +56,8 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
     let around = command::Around { place: place.clone(), takes: entries.has("takes"), makes: entries.has("makes") };
     let does = reader.get(&entries, "does", |reader, value| command::read(reader, value, &around));
     let per = reader.get(&entries, "per", |reader, value| read_per(reader, draft, value, &takes, &place));
+    let when = reader.get(&entries, "when", |reader, value| read_when(reader, value, &place)).unwrap_or(When::Arrives);
+    let hours = super::hours::read_with(reader, &entries, &when);
     let step = Step {
         name: name.value.clone(),
         was: reader.get_text(&entries, "was").map(|was| was.value),
@@ -86,13 +88,14 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, draft: &mut Draft, name: &Text, 
             let entries = reader.entries(value, &keys::DELETE_EXTRA, &format!("{place}.delete_extra"))?;
             reader.get(&entries, "at_most", Reader::percent)
         }),
-        when: reader.get(&entries, "when", |reader, value| read_when(reader, value, &place)).unwrap_or(When::Arrives),
+        when,
         order: match reader
             .get(&entries, "order", |reader, value| reader.word(value, &["oldest_first", "newest_first"]))
         {
             Some(1) => Order::NewestFirst,
             _ => Order::OldestFirst,
         },
+        hours,
         window: reader.get_duration(&entries, "window"),
         skip_back: reader.get_duration(&entries, "skip_back"),
         give_up: reader.get_duration(&entries, "give_up").or(Some(GIVE_UP)),
@@ -550,7 +553,7 @@ fn read_makes<'s>(reader: &mut Reader<'s>, draft: &Draft, value: &Val<'s>, place
     Some(makes)
 }
 
-fn read_when<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Option<When> {
+pub(super) fn read_when<'s>(reader: &mut Reader<'s>, value: &Val<'s>, place: &str) -> Option<When> {
     let place = format!("{place}.when");
     if value.get_ref().as_table().is_none() {
         if let Some(text) = value.get_ref().as_str()

@@ -226,6 +226,14 @@ impl Look<'_> {
         if self.occasion.asked {
             return Ok(());
         }
+        if let Some(hours) = self.step.hours.as_ref().filter(|hours| !hours.holds(self.now)) {
+            let reason = Reason {
+                code: "hours".into(),
+                text: format!("it begins within {hours} only"),
+                until: hours.next(self.now),
+            };
+            return Err((Next::Waiting, reason));
+        }
         // A retry waits for its own moment, not for the step's.
         let retry = self.facts.last_failure(self.key).and_then(|failure| failure.retry_at);
         if retry.is_some_and(|at| at <= self.now) {

@@ -11,7 +11,8 @@ use super::reason::{Next, Reason, There};
 use super::touch::keys_of_file;
 use super::verdict::Names;
 use super::{Facts, FileFact, FileQuery, FileState, Occasion, evaluate, suspect, touched};
-use crate::{Flow, Keep};
+use super::{due_moment, next_moment};
+use crate::{Flow, Keep, When};
 
 /// A copy that a deletion rests on; it is looked at again at the moment of deletion.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -26,6 +27,38 @@ pub struct Proof {
     pub hash: ContentHash,
     /// Its path there; none if rules of the flow have removed it there since.
     pub path: Option<RelPath>,
+}
+
+/// Tells if a keep may set out at a station by itself: the moment that this is for, if it goes by moments; or why not now.
+///
+/// `last` is the last moment that was carried out, or the one at which the keep was first seen. Deleting by hand asks
+/// nobody for the time of day.
+pub fn turn(keep: &Keep, station: &str, last: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>, Reason> {
+    if matches!(keep.when, When::Asked) {
+        return Err(Reason::new("asked", "it deletes only when asked to (`thalweg trim --yes`)"));
+    }
+    // A clock that was ahead leaves a moment behind that is still to come.
+    let last = last.map(|last| last.min(now));
+    let due = match keep.when {
+        When::Every { .. } | When::Cron { .. } => match due_moment(&keep.when, last, now, station) {
+            Some(moment) => Some(moment),
+            None => {
+                let until = next_moment(&keep.when, last, now, station);
+                // A moment outside the hours is made up when they begin.
+                let until = until.map(|at| keep.hours.as_ref().and_then(|hours| hours.next(at)).unwrap_or(at));
+                let text = until.map_or_else(|| "it has no next moment".to_owned(), |at| format!("it deletes at {at}"));
+                return Err(Reason { code: "moment".into(), text, until });
+            }
+        },
+        When::Arrives | When::Flag(_) | When::Asked => None,
+    };
+    match keep.hours.as_ref().filter(|hours| !hours.holds(now)) {
+        None => Ok(due),
+        Some(hours) => {
+            let text = format!("it deletes within {hours} only");
+            Err(Reason { code: "hours".into(), text, until: hours.next(now) })
+        }
+    }
 }
 
 /// Tells if a keep may delete a file now: the copies that this rests on, or why it stays.

@@ -41,4 +41,4 @@ pub use reason::{Evaluation, Next, Reason, There};
 pub use require::requirement;
 pub use task::{OutputParts, Previous, Task, TaskInput, TaskOutput};
 pub use touch::{released, touched, touched_by_run};
-pub use trigger::{due_round, next_moment};
+pub use trigger::{due_moment, due_round, next_moment};

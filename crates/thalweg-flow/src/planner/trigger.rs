@@ -34,9 +34,17 @@ pub fn due_round(step: &Step, station: &str, facts: &dyn Facts) -> Option<Timest
     if round.open.is_some() {
         return round.open;
     }
-    let now = facts.now();
-    let first = next_moment(&step.when, round.last, now, station).filter(|moment| *moment <= now)?;
-    match &step.when {
+    // A moment outside the hours is made up when they begin.
+    if step.hours.as_ref().is_some_and(|hours| !hours.holds(facts.now())) {
+        return None;
+    }
+    due_moment(&step.when, round.last, facts.now(), station)
+}
+
+/// Returns the newest moment that has passed since the last one that was done; `None` if none has.
+pub fn due_moment(when: &When, last: Option<Timestamp>, now: Timestamp, station: &str) -> Option<Timestamp> {
+    let first = next_moment(when, last, now, station).filter(|moment| *moment <= now)?;
+    match when {
         When::Every { every, .. } if *every > SignedDuration::ZERO => {
             let missed = now.duration_since(first).as_nanos() / every.as_nanos();
             let way = every.as_nanos().checked_mul(missed)?;

@@ -315,3 +315,44 @@ fn what_nothing_carries_out_yet_is_noted_and_a_comparison_without_format_warned_
     assert!(!notes.iter().any(|(place, _)| *place == "products.plain"), "{notes:?}");
     assert!(parsed.warnings.iter().any(|problem| problem.code == "missing-format"), "{:?}", parsed.warnings);
 }
+
+#[rstest::rstest]
+#[case::one("\"01:30-06:00\"", &[(90, 360)], "01:30-06:00 UTC")]
+#[case::all_day("\"00:00-24:00\"", &[(0, 1440)], "00:00-24:00 UTC")]
+#[case::over_midnight("\"22:00-06:00\"", &[(0, 360), (1320, 1440)], "22:00-06:00 UTC")]
+#[case::until_midnight("\"22:00-00:00\"", &[(1320, 1440)], "22:00-24:00 UTC")]
+#[case::several("[\"13:00-17:00\", \"08:00-12:00\"]", &[(480, 720), (780, 1020)], "08:00-12:00, 13:00-17:00 UTC")]
+fn hours_are_ranges_of_a_day(#[case] hours: &str, #[case] ranges: &[(u16, u16)], #[case] told: &str) {
+    let lines = format!("does = \"send\"\nhours = {hours}\nzone = \"UTC\"");
+    let flow = parse_text("copy.toml", &with("ready = \"closed\"", &lines)).flow;
+    let found = flow.steps["copy"].hours.as_ref().expect("hours");
+    assert_eq!(found.ranges, ranges);
+    assert_eq!(found.to_string(), told);
+}
+
+#[test]
+fn keeps_and_checks_take_moments_and_hours() {
+    let flow = flow("everything.toml");
+    let keep = flow.keeps.values().find(|keep| keep.hours.is_some()).expect("a keep with hours");
+    assert!(matches!(&keep.when, When::Cron { line, .. } if line == "0 3 * * *"));
+    assert_eq!(keep.hours.as_ref().map(ToString::to_string).as_deref(), Some("22:00-06:00 America/Regina"));
+    let check = flow.checks.values().find(|check| check.hours.is_some()).expect("a check with hours");
+    assert!(matches!(check.when, When::Every { every, .. } if every == SignedDuration::from_mins(10)));
+    assert!(matches!(flow.keeps["cache"].when, When::Arrives) && flow.keeps["cache"].hours.is_none());
+    assert!(matches!(flow.checks["pull"].when, When::Asked));
+}
+
+#[test]
+fn a_keep_says_when_it_sets_out_next() {
+    let flow = flow("everything.toml");
+    let keep = flow.keeps.values().find(|keep| keep.hours.is_some()).expect("a keep with hours");
+    let at = |text: &str| text.parse::<thalweg_core::Timestamp>().expect("a time");
+    let turn = |last: &str, now: &str| thalweg_flow::planner::keep::turn(keep, "here", Some(at(last)), at(now));
+    // Three in the morning UTC is nine in the evening there: an hour before its hours begin.
+    let early = turn("2024-01-30T03:00:00Z", "2024-01-31T02:00:00Z").expect_err("not yet");
+    assert_eq!((early.code.as_ref(), early.until), ("moment", Some(at("2024-01-31T04:00:00Z"))));
+    let due = turn("2024-01-30T03:00:00Z", "2024-01-31T03:30:00Z").expect_err("not yet");
+    assert_eq!((due.code.as_ref(), due.until), ("hours", Some(at("2024-01-31T04:00:00Z"))));
+    assert_eq!(turn("2024-01-30T03:00:00Z", "2024-01-31T04:00:00Z"), Ok(Some(at("2024-01-31T03:00:00Z"))));
+    assert!(turn("2024-01-31T03:00:00Z", "2024-01-31T05:00:00Z").is_err(), "once");
+}

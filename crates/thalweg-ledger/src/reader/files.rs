@@ -185,6 +185,50 @@ impl Reader {
         self.db.all(&sql, params![station, product, group_key, n], file)
     }
 
+    /// Returns the newest file of a group, or of the whole product, that was read and is there, or was until a rule or the
+    /// owner of a dropbox took it away; suspect ones are nobody's newest. Without times by arrival.
+    pub fn newest_known(
+        &self,
+        station: &str,
+        product: &str,
+        group_key: Option<&str>,
+    ) -> Result<Option<FileRow>, Error> {
+        let (station, product) = (self.station_id(station)?, self.product_id(product)?);
+        let group = if group_key.is_some() { "f.group_key = ?3" } else { "?3 IS NULL" };
+        let station_column = if group_key.is_some() { "f.station" } else { "+f.station" };
+        let states = [FileState::Present, FileState::Retired, FileState::Taken].map(|state| state.code().to_string());
+        let states = states.join(", ");
+        let by_start = format!(
+            "SELECT {FILE} FROM files f WHERE {station_column} = ?1 AND f.product = ?2 AND {group} \
+             AND +f.state IN ({states}) AND +f.level >= 0 AND f.start_us IS NOT NULL \
+             ORDER BY f.start_us DESC, f.id DESC LIMIT 1"
+        );
+        if let Some(row) = self.db.first(&by_start, params![station, product, group_key], file)? {
+            return Ok(Some(row));
+        }
+        // No index is in order of arrival: all are walked, and the columns beside `max` are those of its row.
+        let by_arrival = format!(
+            "SELECT {FILE}, max(f.arrived) FROM files f WHERE f.station = ?1 AND f.product = ?2 AND {group} \
+             AND f.state IN ({states}) AND f.start_us IS NULL AND f.suspect IS NULL GROUP BY f.station"
+        );
+        self.db.first(&by_arrival, params![station, product, group_key], file)
+    }
+
+    /// Returns the groups of a product's files at a station.
+    pub fn groups(&self, station: &str, product: &str) -> Result<Vec<String>, Error> {
+        let (station, product) = (self.station_id(station)?, self.product_id(product)?);
+        // From one to the next: there are few of them among very many files.
+        let sql = "SELECT min(group_key) FROM files WHERE station = ?1 AND product = ?2 AND group_key > ?3";
+        let mut groups: Vec<String> = Vec::new();
+        let first = "SELECT min(group_key) FROM files WHERE station = ?1 AND product = ?2";
+        let mut next: Option<String> = self.db.value::<Option<String>>(first, (station, product))?.flatten();
+        while let Some(group) = next {
+            next = self.db.value::<Option<String>>(sql, params![station, product, group])?.flatten();
+            groups.push(group);
+        }
+        Ok(groups)
+    }
+
     /// Counts the files of a group, settling or present and not suspect, that start after `start`.
     pub fn younger_than(&self, station: &str, product: &str, group_key: &str, start: Timestamp) -> Result<u64, Error> {
         let (station, product) = (self.station_id(station)?, self.product_id(product)?);

@@ -131,6 +131,50 @@ fn the_newest_of_a_group() {
 }
 
 #[test]
+fn the_newest_that_is_known_may_have_gone_by_a_rule() {
+    let place = Place::new();
+    for (name, start) in [("one", 10), ("two", 20), ("three", 30)] {
+        place.present(covering("a", "p", name, start, None), 1);
+    }
+    let mut kod = covering("a", "p", "kod", 15, None);
+    kod.identity.fields.insert("site".to_owned(), "kod".into());
+    kod.identity.group_key = "site=kod".to_owned();
+    place.present(kod, 2);
+    let reader = place.reader();
+    let newest = |group| reader.newest_known("a", "p", group).unwrap().map(|row| row.path.as_str().to_owned());
+    assert_eq!(reader.groups("a", "p").unwrap(), ["site=kod", "site=sas"]);
+    assert!(reader.groups("b", "p").unwrap().is_empty() && reader.groups("a", "q").unwrap().is_empty());
+    let set = |path: &str, state| {
+        let id = reader.file_at("a", &self::path(path)).unwrap().unwrap().id;
+        place.write(move |tx| tx.set_state(id, state, None, t(40)));
+    };
+    assert_eq!(newest(None).as_deref(), Some("three"));
+    set("three", FileState::Retired);
+    assert_eq!(newest(Some("site=sas")).as_deref(), Some("three"), "a rule that removes it makes nothing older");
+    set("three", FileState::Gone);
+    assert_eq!(newest(Some("site=sas")).as_deref(), Some("two"));
+    assert_eq!(newest(Some("site=kod")).as_deref(), Some("kod"));
+    assert_eq!(newest(Some("site=pgr")), None);
+}
+
+#[test]
+fn without_times_the_newest_is_what_came_last() {
+    let place = Place::new();
+    let mut last = observed("a", "p", "last");
+    last.at = t(5);
+    place.present(last, 1);
+    place.present(observed("a", "p", "first"), 2);
+    let reader = place.reader();
+    let newest = reader.newest_known("a", "p", None).unwrap().expect("a file");
+    assert_eq!(newest.path.as_str(), "last");
+    place.write(move |tx| tx.set_state(newest.id, FileState::Gone, None, t(40)));
+    let newest = reader.newest_known("a", "p", Some("site=sas")).unwrap().expect("a file");
+    assert_eq!(newest.path.as_str(), "first");
+    place.write(move |tx| tx.set_state(newest.id, FileState::Gone, None, t(40)));
+    assert!(reader.newest_known("a", "p", None).unwrap().is_none());
+}
+
+#[test]
 fn a_coverage_told_later_is_found() {
     let place = Place::new();
     let file = place.present(covering("a", "p", "x", 10, None), 1);
@@ -187,6 +231,9 @@ fn no_question_reads_a_whole_table() {
             r.newest("a", p, Some("site=sas"), true, 3)?;
             r.newest("a", p, None, true, 3)?;
             r.newest("a", p, None, false, 3)?;
+            r.newest_known("a", p, Some("site=sas"))?;
+            r.newest_known("a", p, None)?;
+            r.groups("a", p)?;
             r.younger_than("a", p, "site=sas", t(0))?;
             r.files_by_field(Some("a"), p, "site", &Value::from("sas"))?;
             r.files_by_content(h)?;

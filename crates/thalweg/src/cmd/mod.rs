@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod check;
+pub(crate) mod checks;
 pub(crate) mod completions;
 pub(crate) mod coverage;
 pub(crate) mod demo;

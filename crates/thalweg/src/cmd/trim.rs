@@ -1,9 +1,13 @@
 //! `trim`: what keeps would delete, and doing it.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde_json::json;
 use thalweg_engine::Request;
 use thalweg_engine::facts::file_fact;
+use thalweg_engine::turns::turn_of_keep;
+use thalweg_flow::When;
 use thalweg_flow::planner::Reason;
 use thalweg_flow::planner::keep::{Proof, may_delete};
 use thalweg_ledger::{FileFilter, FileRow, FileState};
@@ -19,6 +23,7 @@ use crate::work;
 
 /// Lists what keeps would delete, on which proof, and why the rest stays; with --yes deletes it
 ///
+/// With --yes a keep deletes whatever its `when` and `hours` say; every other part of its rule holds.
 /// Every proof is looked at again at the moment of deletion. Free space is looked at after each file, so that a keep
 /// with `when_free_below` may delete less than is listed.
 #[derive(Debug, Args)]
@@ -105,8 +110,17 @@ impl Trim {
         view: &View,
         decisions: &[Decision],
     ) -> Result<(), Failure> {
+        let now = context.now();
         if context.out.json {
+            let mut waits = BTreeMap::new();
+            for keep in project.flow().keeps.values() {
+                for at in &keep.at {
+                    let waiting = turn_of_keep(&view.reader, keep, at, now)?.err();
+                    waits.insert((keep.name.as_str(), at.as_str()), waiting);
+                }
+            }
             for decision in decisions {
+                let waits_for = waits.get(&(decision.keep.as_str(), decision.row.station.as_str()));
                 let (proofs, reason) = match &decision.word {
                     Ok(proofs) => (Some(proofs), None),
                     Err(reason) => (None, Some(reason)),
@@ -120,6 +134,7 @@ impl Trim {
                     "delete": proofs.is_some(),
                     "proofs": proofs,
                     "stays_because": reason,
+                    "waits_for": waits_for,
                 }))?;
             }
             return Ok(());
@@ -151,6 +166,20 @@ impl Trim {
                             size(space.total)
                         ))?;
                     }
+                }
+            }
+            if keep.hours.is_some() || !matches!(keep.when, When::Arrives) {
+                for at in keep.at.iter().filter(|at| project.setup.here.contains(*at)) {
+                    let by_itself = match turn_of_keep(&view.reader, keep, at, now)? {
+                        Ok(_) => "by itself it would delete now".to_owned(),
+                        Err(reason) => match reason.until {
+                            Some(until) if reason.code == "hours" => {
+                                format!("by itself {} (next {})", reason.text, time(until))
+                            }
+                            _ => format!("by itself {}", reason.text),
+                        },
+                    };
+                    out.line(format!("  {at}: {by_itself}; --yes does not wait"))?;
                 }
             }
             let mut table = Table::new(&[]).indented(2);

@@ -4,6 +4,7 @@ mod adopt;
 mod architecture;
 mod backlog;
 mod campaigns;
+mod checks;
 mod codes;
 mod demo;
 mod docs;
