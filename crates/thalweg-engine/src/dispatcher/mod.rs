@@ -112,6 +112,8 @@ pub(crate) enum Message {
     },
     /// Old logs were removed.
     Pruned(crate::logs::Pruned),
+    /// Checks were looked at.
+    Looked(Vec<checks::Looked>),
     Reload(Box<Setup>),
     Stop {
         why: String,
@@ -215,6 +217,7 @@ pub(crate) struct Dispatcher<'r> {
     last_retention: Option<Timestamp>,
     /// Before when a check need not be asked whether it is due.
     looks: BTreeMap<String, Timestamp>,
+    looking: Option<Box<dyn Working>>,
     /// Tells if the files that were there at the start are known, so that checks can be looked at.
     is_taken_stock: bool,
     /// When a keep sets out next that goes by the clock.
@@ -301,6 +304,7 @@ impl<'r> Dispatcher<'r> {
             retention_due: true,
             last_retention: None,
             looks: BTreeMap::new(),
+            looking: None,
             is_taken_stock: false,
             next_turn: None,
             stopping: None,
@@ -516,6 +520,7 @@ impl<'r> Dispatcher<'r> {
                 Message::Asked { request, answer } => self.asked(request, answer, false)?,
                 Message::AskedBefore { request, answer } => self.asked(request, answer, true)?,
                 Message::Pruned(pruned) => self.logs_pruned(&pruned)?,
+                Message::Looked(looked) => self.looked(looked)?,
                 Message::Reload(setup) => self.reload(*setup)?,
                 Message::Stop { why } => self.stop(why),
             }
@@ -540,6 +545,7 @@ impl<'r> Dispatcher<'r> {
         self.active.is_empty()
             && !self.asking
             && self.pruning.is_none()
+            && self.looking.is_none()
             && self.dirty.is_empty()
             && self.changed.is_empty()
             && self.scans.values().all(|scan| !scan.under_way && !scan.again)
@@ -557,11 +563,14 @@ impl<'r> Dispatcher<'r> {
             self.retention_now(None, false, false)?;
             return Ok(false);
         }
+        self.look_at_checks()?;
+        if self.looking.is_some() {
+            return Ok(false);
+        }
         self.finish_requests()?;
         if self.requests.iter().any(ActiveRequest::is_adopting) {
             return Ok(false);
         }
-        self.look_at_checks()?;
         self.count_what_is_left()?;
         Ok(true)
     }
@@ -604,6 +613,9 @@ impl<'r> Dispatcher<'r> {
             }
         }
         for thread in self.scan_threads.drain(..) {
+            thread.join();
+        }
+        if let Some(thread) = self.looking.take() {
             thread.join();
         }
         if let Some(thread) = self.pruning.take() {

@@ -260,3 +260,83 @@ fn an_engine_that_runs_on_looks_at_its_moments_and_deletes_when_the_hours_begin(
     working.join().expect("it ends").expect("in order");
     assert!(turned.shop.files("data/raw").is_empty());
 }
+
+const SITES: &str = r#"
+flow = "sites"
+[stations.here]
+root = "data"
+[products.raw]
+path = "raw/{site}.{n:int}.txt"
+[products.made]
+path = "made/{site}.{n:int}.txt"
+[steps.copy]
+at = "here"
+takes = "raw"
+if = "site != 'bad'"
+makes = "made"
+does = { run = ["cp", "{in}", "{out}"] }
+[steps.fail]
+at = "here"
+takes = "raw"
+if = "site == 'bad'"
+does = { run = ["false"] }
+retry = { times = 0 }
+[keeps.made]
+at = "here"
+products = ["made"]
+delete = "at_once"
+when = { every = "1d" }
+[checks.late]
+latency = "raw"
+per = ["site"]
+warning = "1h"
+[checks.done]
+last_success = "copy"
+per = ["site"]
+warning = "1h"
+[checks.stuck]
+queue = "fail"
+per = ["site"]
+warning = "1h"
+[checks.queued]
+queue = "fail"
+warning = 2
+[checks.failing]
+failing = "fail"
+per = ["site"]
+[checks.never]
+last_success = "fail"
+warning = "1h"
+"#;
+
+#[test]
+fn a_check_tells_sites_apart_whatever_became_of_their_files() {
+    let turned = Turned::new(SITES);
+    for site in ["sas", "cly", "bad"] {
+        turned.shop.write(&format!("data/raw/{site}.1.txt"), site);
+    }
+    turned.once("2026-01-01T12:00:00Z");
+    assert!(turned.shop.files("data/made").is_empty(), "the keep has taken what was made");
+    let setup = turned.setup();
+    let found = |name: &str, now: &str| {
+        let reader = turned.shop.ledger().reader().expect("a reader");
+        let places = Places::look(&setup);
+        let checked = stands(&setup.flow, &setup.flow.checks[name], &reader, &places, at(now)).expect("it is told");
+        let short = |finding: &thalweg_engine::checks::Finding| {
+            let site = finding.of.get("site").cloned().unwrap_or_default();
+            format!("{site} {} {}", finding.value.unwrap_or(-1.0), finding.level.as_str())
+        };
+        checked.findings.iter().map(short).collect::<Vec<_>>()
+    };
+    assert_eq!(found("done", "2026-01-01T12:30:00Z"), ["cly 1800 OK", "sas 1800 OK"]);
+    assert_eq!(found("stuck", "2026-01-01T12:30:00Z"), ["bad 1800 OK"]);
+    assert_eq!(found("stuck", "2026-01-01T13:30:00Z"), ["bad 5400 WARNING"]);
+    assert_eq!(found("queued", "2026-01-01T13:30:00Z"), [" 1 OK"]);
+    assert_eq!(found("failing", "2026-01-01T13:30:00Z"), ["bad 1 WARNING"]);
+    assert_eq!(found("never", "2026-01-01T13:30:00Z"), [" -1 UNKNOWN"]);
+    turned.shop.write("data/raw/sas.2.txt", "2");
+    turned.once("2026-01-01T14:00:00Z");
+    assert_eq!(turned.shop.files("data/made"), ["sas.2.txt"]);
+    assert_eq!(found("done", "2026-01-01T14:30:00Z"), ["cly 9000 WARNING", "sas 1800 OK"]);
+    assert_eq!(found("late", "2026-01-01T14:30:00Z"), ["bad 9000 WARNING", "cly 9000 WARNING", "sas 1800 OK"]);
+}

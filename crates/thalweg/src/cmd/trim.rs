@@ -170,16 +170,15 @@ impl Trim {
             }
             if keep.hours.is_some() || !matches!(keep.when, When::Arrives) {
                 for at in keep.at.iter().filter(|at| project.setup.here.contains(*at)) {
-                    let by_itself = match turn_of_keep(&view.reader, keep, at, now)? {
-                        Ok(_) => "by itself it would delete now".to_owned(),
-                        Err(reason) => match reason.until {
-                            Some(until) if reason.code == "hours" => {
-                                format!("by itself {} (next {})", reason.text, time(until))
-                            }
-                            _ => format!("by itself {}", reason.text),
-                        },
+                    let says = match turn_of_keep(&view.reader, keep, at, now)? {
+                        Ok(_) => "by itself it would delete now; --yes does not wait".to_owned(),
+                        Err(reason) if matches!(keep.when, When::Asked) => reason.text,
+                        Err(Reason { code, text, until: Some(until) }) if code == "hours" => {
+                            format!("by itself {text} (next {}); --yes does not wait", time(until))
+                        }
+                        Err(reason) => format!("by itself {}; --yes does not wait", reason.text),
                     };
-                    out.line(format!("  {at}: {by_itself}; --yes does not wait"))?;
+                    out.line(format!("  {at}: {says}"))?;
                 }
             }
             let mut table = Table::new(&[]).indented(2);

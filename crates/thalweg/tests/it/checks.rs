@@ -90,6 +90,9 @@ fn a_listing_of_what_may_go_says_when_it_goes() {
     assert!(out.contains("here: by itself it deletes at ") && out.contains("--yes does not wait"), "{out}");
     let files = lines(at, &["trim"]);
     assert!(!files.is_empty() && files.iter().all(|file| file["waits_for"]["code"] == "moment"), "{files:#?}");
+    write(at, "flow.toml", &format!("{flow}when = \"asked\"\n"));
+    let (out, _) = run(at, &["trim"], 0);
+    assert!(out.contains("  here: it deletes only when asked to (`thalweg trim --yes`)\n"), "{out}");
     run(at, &["trim", "--yes"], 0);
     let gone = lines(at, &["trim"]);
     assert!(gone.iter().all(|file| file["delete"] == false) && gone.len() < files.len(), "{gone:#?}");
