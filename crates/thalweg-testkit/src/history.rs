@@ -40,6 +40,10 @@ const TOO_LONG: u64 = 60_000;
 /// Tries at peace before the end is judged: seconds that pass at each.
 const PEACE: [i64; 7] = [60, 120, 600, 3 * 3600, 300, 30 * 3600, 30 * 3600];
 
+/// A time in which everything has its turn, and the pause made before it passes, seconds.
+const LONG: i64 = 3600;
+const PAUSE: i64 = 120;
+
 /// What the driver has of one host.
 #[derive(Default)]
 struct HostState {
@@ -73,6 +77,7 @@ struct History {
     chance: Chance,
     heals: Vec<(i64, Heal)>,
     faults: u64,
+    is_paused: bool,
 }
 
 /// Lives through the history of a seed; `faults` at most go wrong on purpose. What happened is told only with `story`.
@@ -97,6 +102,7 @@ pub fn live(seed: u64, faults: u64, story: bool) -> Result<Shown, String> {
         chance: chance.fork(3),
         heals: Vec::new(),
         faults: 0,
+        is_paused: false,
     };
     history.through(faults);
     for host in 0..history.hosts.len() {
@@ -140,7 +146,8 @@ impl History {
         let mut next = 0;
         let mut left = faults;
         while self.is_whole() {
-            let steps = if left > 0 { Some(5 + self.chance.below(150)) } else { None };
+            let steps = if left > 0 { 5 + self.chance.below(150) } else { TOO_LONG };
+            let steps = Some(steps);
             let turn = self.world.scheduler.run(steps);
             self.look();
             if turn == Turn::Due {
@@ -155,10 +162,13 @@ impl History {
                 left -= 1;
                 self.fault();
             } else if let Some(at) = heal_at.filter(|at| act_at.is_none_or(|act| *at <= act)) {
-                self.pass_until(at);
-                self.heal(Some(at));
+                if self.pass_until(at) {
+                    self.heal(Some(at));
+                }
             } else if let Some(at) = act_at {
-                self.pass_until(at);
+                if !self.pass_until(at) {
+                    continue;
+                }
                 self.act(acts[next]);
                 next += 1;
             } else {
@@ -177,10 +187,16 @@ impl History {
         self.world.present().broken.is_empty()
     }
 
-    fn pass_until(&self, at: i64) {
-        if at > self.world.seconds() {
+    /// Lets time pass; a long time not at once, that what waits for a moment has its turn before what waits for a day.
+    fn pass_until(&mut self, at: i64) -> bool {
+        let now = self.world.seconds();
+        self.is_paused = !self.is_paused && at - now > LONG;
+        if self.is_paused {
+            self.world.set_seconds(now + PAUSE);
+        } else if at > now {
             self.world.set_seconds(at);
         }
+        !self.is_paused
     }
 
     /// Looks for engines that ended by themselves, and for panics.

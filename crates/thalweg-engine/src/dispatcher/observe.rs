@@ -312,11 +312,12 @@ impl Dispatcher<'_> {
 
     pub(super) fn take_what_is_ready(&mut self) -> Result<(), EngineError> {
         let now = self.now();
-        while let Some((at, id)) = self.settling_wakes.first().copied() {
-            if at > now {
-                return Ok(());
+        // Each once: a clock that is set back meanwhile puts them all before `now` again.
+        let due: Vec<_> = self.settling_wakes.iter().copied().take_while(|(at, _)| *at <= now).collect();
+        for (at, id) in due {
+            if !self.settling_wakes.remove(&(at, id)) {
+                continue;
             }
-            self.settling_wakes.remove(&(at, id));
             let Some(file) = self.settling.get_mut(&id) else { continue };
             file.wake = None;
             if file.in_work {
