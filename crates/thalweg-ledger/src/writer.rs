@@ -118,12 +118,16 @@ impl Writer {
         }
         let mut next = Some(first);
         let mut ended = Ok(());
+        let mut untouched = true;
         while let Some(mut job) = next.take() {
-            let outcome = self.one(job.as_mut());
+            let outcome = if untouched { self.first(job.as_mut()) } else { self.further(job.as_mut()).map(|()| false) };
             done.push(job);
-            if let Err(error) = outcome {
-                ended = Err(error);
-                break;
+            match outcome {
+                Ok(still) => untouched = still,
+                Err(error) => {
+                    ended = Err(error);
+                    break;
+                }
             }
             if done.len() < self.group_size && begun.elapsed() < self.group_time {
                 next = jobs.try_recv().ok();
@@ -158,9 +162,30 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs one closure in its savepoint; an error means that the whole transaction is lost.
-    fn one(&mut self, job: &mut dyn Job) -> Result<(), Error> {
+    /// Runs the first closure of a transaction; tells if the transaction is as new, because it failed and was undone.
+    ///
+    /// It needs no savepoint, for which the old content of every page that it changes would be written aside.
+    fn first(&mut self, job: &mut dyn Job) -> Result<bool, Error> {
+        let failed = self.run(job)?;
+        if failed {
+            self.reader.db.batch("ROLLBACK")?;
+            self.begin()?;
+        }
+        Ok(failed)
+    }
+
+    /// Runs one closure in its savepoint.
+    fn further(&mut self, job: &mut dyn Job) -> Result<(), Error> {
         self.reader.db.run("SAVEPOINT closure", [])?;
+        if self.run(job)? {
+            self.reader.db.run("ROLLBACK TO closure", [])?;
+        }
+        self.reader.db.run("RELEASE closure", [])?;
+        Ok(())
+    }
+
+    /// Runs one closure and tells if it failed; an error means that the whole transaction is lost.
+    fn run(&mut self, job: &mut dyn Job) -> Result<bool, Error> {
         let failure = job.run(Tx::new(&self.reader, &mut self.caches));
         if self.reader.db.conn.is_autocommit() {
             // Some failures (disk full, input or output) make SQLite undo the transaction at once.
@@ -169,9 +194,7 @@ impl Writer {
         }
         if failure.is_some() {
             self.caches.clear();
-            self.reader.db.run("ROLLBACK TO closure", [])?;
         }
-        self.reader.db.run("RELEASE closure", [])?;
-        Ok(())
+        Ok(failure.is_some())
     }
 }

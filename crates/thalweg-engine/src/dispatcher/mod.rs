@@ -16,6 +16,7 @@ mod observe;
 mod requests;
 mod retain;
 mod rounds;
+mod slots;
 mod start;
 mod sweep;
 mod tasks;
@@ -27,6 +28,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use thalweg_core::{ContentHash, RelPath, Timestamp};
 use thalweg_flow::Flow;
 use thalweg_flow::planner::dispatch::Held;
@@ -37,7 +39,7 @@ use crate::backlog::Marks;
 use crate::classify::Classifier;
 use crate::control::Answer;
 use crate::facts::{LedgerFacts, RunningKeys};
-use crate::host::{Working, receive_within};
+use crate::host::Working;
 use crate::intake::{Intake, Outcome as Taken, Take};
 use crate::runner::{Go, Told};
 use crate::scan::{Scanned, Seen};
@@ -45,6 +47,7 @@ use crate::watch::WatchMessage;
 use crate::{EngineError, Event, Host, Mode, Outcome, Places, Request, Setup};
 
 pub(crate) use requests::ActiveRequest;
+use slots::Phase;
 
 /// Where everybody tells the dispatcher.
 #[derive(Clone)]
@@ -76,9 +79,6 @@ const STOP: Duration = Duration::from_secs(8);
 
 /// Key of the ledger's book-keeping that says whether an engine is at work, or ended out of order.
 pub(crate) const AT_WORK: &str = "engine_at_work";
-
-/// Most messages worked on together.
-const TOGETHER: usize = 4000;
 
 /// Something that the dispatcher is told.
 pub(crate) enum Message {
@@ -132,8 +132,8 @@ pub(crate) struct Active {
     started: Timestamp,
     outputs: Vec<(String, RelPath)>,
     log: std::path::PathBuf,
-    /// Its outputs are journalled: it needs no slot any more, only its locks.
-    publishing: bool,
+    phase: Phase,
+    attempt: u32,
     thread: Option<Box<dyn Working>>,
     host: Arc<dyn Host>,
 }
@@ -205,6 +205,8 @@ pub(crate) struct Dispatcher<'r> {
     /// The ledger may know ready keys that memory had no room for.
     more_ready: bool,
     running: RunningKeys,
+    /// How long the last run of each step worked.
+    pace: BTreeMap<String, SignedDuration>,
     active: BTreeMap<u64, Active>,
     next_no: u64,
     scans: BTreeMap<String, ScanState>,
@@ -294,6 +296,7 @@ impl<'r> Dispatcher<'r> {
             order_is_old: false,
             more_ready: false,
             running: RunningKeys::new(),
+            pace: BTreeMap::new(),
             active: BTreeMap::new(),
             next_no: 1,
             scans: BTreeMap::new(),
@@ -491,15 +494,9 @@ impl<'r> Dispatcher<'r> {
     }
 
     fn receive(&mut self) -> Result<(), EngineError> {
-        let mut batch = Vec::new();
         let pending = !self.dirty.is_empty() || !self.changed.is_empty();
         let wait = if pending { Duration::ZERO } else { self.next_wait() };
-        batch.extend(receive_within(self.setup.host.as_ref(), &self.messages, wait));
-        while batch.len() < TOGETHER
-            && let Ok(message) = self.messages.try_recv()
-        {
-            batch.push(message);
-        }
+        let batch = self.gather(wait);
         self.rescan_when_due();
         let mut seen = Vec::new();
         let mut taken = Vec::new();
@@ -582,6 +579,7 @@ impl<'r> Dispatcher<'r> {
             self.stopping = Some((why, std::time::Instant::now()));
             self.ready.clear();
             self.order.clear();
+            self.send_away();
         }
     }
 

@@ -10,12 +10,10 @@ use thalweg_flow::planner::dispatch::{Held, held_by, may_start, order};
 use thalweg_flow::planner::{Facts, KeyId, Next, Occasion, Task, evaluate};
 use thalweg_ledger::{NewRun, RunId, RunInput};
 
+use super::slots::Phase;
 use super::{Active, Dispatcher, Message, Ready};
+use crate::EngineError;
 use crate::runner::{self, Job, Layout, Told, left_out};
-use crate::{EngineError, Event};
-
-/// How many runs for each slot may be written down and published while others run.
-const PUBLISHING: usize = 4;
 
 /// How long a decision stands for a task that nothing has touched since.
 const JUST_NOW: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
@@ -38,10 +36,8 @@ impl Dispatcher<'_> {
             return Ok(());
         }
         self.refill()?;
-        // Those whose children have ended are written down and published while the next ones run.
-        let publishing = self.active.values().filter(|active| active.publishing).count();
-        let slots = self.slots + publishing.min(self.slots * PUBLISHING);
-        if self.ready.is_empty() || self.active.len() >= slots {
+        let (free, standing_by) = self.room();
+        if self.ready.is_empty() || free + standing_by == 0 || (free == 0 && !self.any_short()) {
             return Ok(());
         }
         if self.order_is_old {
@@ -55,12 +51,16 @@ impl Dispatcher<'_> {
         let mut passed = Vec::new();
         let mut starting: Vec<(Vec<Task>, Held)> = Vec::new();
         let mut running: Vec<Held> = self.active.values().map(|active| active.held.clone()).collect();
-        while running.len() < slots
+        while starting.len() < free + standing_by
             && let Some(key) = self.order.pop()
         {
             let Some(ready) = self.ready.get(&key) else { continue };
+            if starting.len() >= free && !self.is_short(&key.step) {
+                passed.push(key);
+                break;
+            }
             let held = held_by(&self.flow, &ready.task);
-            if may_start(&self.flow, &held, &running, slots).is_err() {
+            if may_start(&self.flow, &held, &running, usize::MAX).is_err() {
                 passed.push(key);
                 if passed.len() > 1000 {
                     break;
@@ -202,6 +202,7 @@ impl Dispatcher<'_> {
         for (plan, runs) in plans.into_iter().zip(runs) {
             self.begin(Beginning { runs, ..plan }, &log_folder, now)?;
         }
+        self.give_slots();
         Ok(())
     }
 
@@ -309,7 +310,6 @@ impl Dispatcher<'_> {
         let cancel = Arc::new(AtomicBool::new(false));
         let inbox = self.inbox.clone();
         let log = log_folder.join(log_name(lead.0, &first.key.step));
-        let event = Event::RunStarted { run: lead.0, step: first.key.step.clone(), key: first.key.text(), attempt };
         let job = Job {
             no,
             run: lead.0,
@@ -340,12 +340,25 @@ impl Dispatcher<'_> {
         let thread = host
             .start(&format!("run-{}", lead.0), Box::new(move || runner::carry_out(&job)))
             .map_err(|source| EngineError::State { path: "a thread for a run".into(), source })?;
-        let (thread, publishing, flow) = (Some(thread), false, self.flow.clone());
+        let (thread, flow) = (Some(thread), self.flow.clone());
         self.active.insert(
             no,
-            Active { tasks, flow, runs, held, go, cancel, started: now, outputs, log, publishing, thread, host },
+            Active {
+                tasks,
+                flow,
+                runs,
+                held,
+                go,
+                cancel,
+                started: now,
+                outputs,
+                log,
+                phase: Phase::StandsBy,
+                attempt,
+                thread,
+                host,
+            },
         );
-        self.say(&event);
         Ok(())
     }
 }

@@ -40,7 +40,7 @@ impl Dispatcher<'_> {
                         self.say(&event);
                     }
                 }
-                Told::Staged { no, outputs } => staged.push((no, outputs)),
+                Told::Staged { no, outputs, .. } => staged.push((no, outputs)),
                 Told::Ended { no, end } => ended.push((no, *end)),
             }
         }
@@ -68,6 +68,7 @@ impl Dispatcher<'_> {
             let standing = self.would_be_lost(active, &outputs)?;
             if !standing.is_empty() {
                 active.say(Go::WorkOn(standing));
+                self.works_again(no);
                 continue;
             }
             let flow = self.flow.clone();
@@ -90,8 +91,7 @@ impl Dispatcher<'_> {
     // To be called when the journal is on the disk.
     fn go_on(&mut self, going: Vec<u64>) {
         for no in going {
-            if let Some(active) = self.active.get_mut(&no) {
-                active.publishing = true;
+            if let Some(active) = self.active.get(&no) {
                 active.say(Go::Publish);
             }
         }

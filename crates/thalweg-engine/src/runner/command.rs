@@ -124,7 +124,7 @@ fn attempt(
         layout.extend(beside);
         return Ok(Some(More::new()));
     }
-    match stand_by(job, &staged) {
+    match stand_by(job, &staged, true) {
         Go::Publish => {
             end.left = publish_all(job, staged, false)?;
             Ok(None)
@@ -140,7 +140,7 @@ fn attempt(
             Ok(Some(more))
         }
         Go::Refuse(why) => Err(Failure::new(ErrorClass::Refused, why)),
-        Go::Stop => {
+        Go::Stop | Go::Start => {
             end.cancelled = true;
             Ok(None)
         }

@@ -18,7 +18,7 @@ pub(super) fn deliver(job: &Job) -> End {
         * u64::try_from(job.step().map_or(1, |step| step.to.len().max(1))).unwrap_or(1);
     let mut before = 0;
     // Journalled first: after a crash a copy that is there is known as the flow's own.
-    if stand_by(job, &to_come(job)) != Go::Publish {
+    if stand_by(job, &to_come(job), false) != Go::Publish {
         end.cancelled = true;
         return end;
     }
@@ -232,7 +232,7 @@ fn within_one(job: &Job, verb: Option<&Verb>, input: &TaskInput, output: &TaskOu
         many: false,
         previous: None,
     };
-    if stand_by(job, std::slice::from_ref(&staged)) != Go::Publish {
+    if stand_by(job, std::slice::from_ref(&staged), true) != Go::Publish {
         return Err(Stop::Cancelled);
     }
     if matches!(verb, Some(Verb::Link))

@@ -21,6 +21,7 @@ use thalweg_flow::{Flow, Step, Verb};
 use thalweg_ledger::Reader;
 use thalweg_store::Meta;
 
+use crate::host::receive;
 use crate::{Places, Setup};
 
 /// One task, or several keys of one step in one run, to be carried out.
@@ -63,6 +64,8 @@ pub(crate) fn left_out(staged: &RelPath, path: &RelPath) -> usize {
 /// The dispatcher's answer to outputs that stand by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Go {
+    /// It has a slot.
+    Start,
     /// They are journalled: publish them.
     Publish,
     /// These stand there already and hold parts that the run was not given: it works on from them, once more.
@@ -90,8 +93,8 @@ impl Tell {
 pub(crate) enum Told {
     /// It is so far.
     Progress { no: u64, done: u64, total: Option<u64>, unit: String },
-    /// The outputs are complete and stand by.
-    Staged { no: u64, outputs: Vec<Staged> },
+    /// The outputs are complete and stand by, or are named while the work on them is still to come.
+    Staged { no: u64, outputs: Vec<Staged>, worked: bool },
     /// It is over.
     Ended { no: u64, end: Box<End> },
 }
@@ -191,6 +194,7 @@ pub(crate) fn staging_mark(reader: &Reader) -> Result<String, thalweg_ledger::Er
 /// Carries a job out and tells of it.
 pub(crate) fn carry_out(job: &Job) {
     let mut end = match job.step().map(|step| step.does.clone()) {
+        _ if receive(job.setup.host.as_ref(), &job.go) != Some(Go::Start) => End { cancelled: true, ..End::default() },
         Some(Verb::Send | Verb::Fetch) => copies::deliver(job),
         Some(Verb::Copy | Verb::Link | Verb::Move) => copies::within(job),
         Some(Verb::Builtin(line)) => command::run(job, &line, true),

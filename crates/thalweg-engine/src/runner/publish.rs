@@ -8,9 +8,9 @@ use thalweg_store::{OldContent, Publish, Store, StoreError};
 use super::{Failure, Go, How, Job, Left, Staged};
 use crate::host::receive;
 
-/// Tells the dispatcher that outputs stand by and waits for its word.
-pub(crate) fn stand_by(job: &Job, outputs: &[Staged]) -> Go {
-    let told = super::Told::Staged { no: job.no, outputs: outputs.to_vec() };
+/// Tells the dispatcher that outputs stand by and waits for its word; `worked` says that only publishing is left to do.
+pub(crate) fn stand_by(job: &Job, outputs: &[Staged], worked: bool) -> Go {
+    let told = super::Told::Staged { no: job.no, outputs: outputs.to_vec(), worked };
     if job.tell.tell(told) { receive(job.setup.host.as_ref(), &job.go).unwrap_or(Go::Stop) } else { Go::Stop }
 }
 

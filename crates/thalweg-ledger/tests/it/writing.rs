@@ -146,6 +146,32 @@ fn a_closure_that_fails_undoes_only_itself() {
 }
 
 #[test]
+fn the_first_closure_of_a_group_that_fails_undoes_only_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::create_with(folder.path().join("ledger.db"), patient()).unwrap();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let bad = ledger
+        .submit(move |tx| {
+            tx.observe(&observed("station of the bad", "p", "x"))?;
+            note(tx, "bad")?;
+            // The others wait behind it by then.
+            let _ = wait.recv();
+            tx.run_publishing(thalweg_ledger::RunId(99))
+        })
+        .unwrap();
+    let good = ledger.submit(|tx| note(tx, "a good one")).unwrap();
+    let worse = ledger.submit(|tx| tx.run_publishing(thalweg_ledger::RunId(98))).unwrap();
+    let last = ledger.submit(|tx| note(tx, "last")).unwrap();
+    drop(go);
+    assert!(matches!(bad.wait(), Err(Error::NoSuch { what: "run", .. })));
+    good.wait().unwrap();
+    assert!(worse.wait().is_err());
+    last.wait().unwrap();
+    assert_eq!(kinds(&ledger), ["a good one", "last"]);
+    assert!(!ledger.reader().unwrap().stations().unwrap().contains(&"station of the bad".to_owned()));
+}
+
+#[test]
 fn a_write_inside_a_write_is_refused_and_a_handle_may_be_dropped_there() {
     let place = Place::new();
     let inner = place.ledger.clone();
