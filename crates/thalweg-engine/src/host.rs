@@ -87,6 +87,11 @@ pub trait Host: Send + Sync {
         true
     }
 
+    /// How long messages are gathered at most while nothing can be done but to write down what they tell.
+    fn linger(&self) -> Duration {
+        Duration::from_millis(50)
+    }
+
     /// How the ledger is opened.
     fn ledger_options(&self) -> thalweg_ledger::Options {
         thalweg_ledger::Options::default()

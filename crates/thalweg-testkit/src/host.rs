@@ -214,6 +214,11 @@ impl Host for SimulatedHost {
         false
     }
 
+    // Time does not pass by itself.
+    fn linger(&self) -> Duration {
+        Duration::ZERO
+    }
+
     fn ledger_options(&self) -> Options {
         let (world, host) = (self.world.clone(), self.life.0);
         let gate = Gate::new(move || {

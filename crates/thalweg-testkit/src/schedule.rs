@@ -171,7 +171,7 @@ impl Scheduler {
         if state.due.is_some_and(|due| state.steps >= due) {
             state.due = None;
             self.hand_over(&mut state, DRIVER);
-        } else if state.chance.one_in(9) {
+        } else if state.chance.one_in(16) {
             let ready: Vec<u64> = state.able().collect();
             let next = ready[state.chance.index(ready.len())];
             self.hand_over(&mut state, next);

@@ -22,9 +22,6 @@ const PUBLISHING: usize = 12;
 /// Runs of a step that take no longer than this may stand by: what is held or paused meanwhile is late by a moment only.
 const SHORT: SignedDuration = SignedDuration::from_millis(100);
 
-/// How long messages are gathered at most while every slot is taken and others stand by.
-const LINGER: Duration = Duration::from_millis(50);
-
 /// Most messages worked on together.
 const TOGETHER: usize = 4000;
 
@@ -131,7 +128,7 @@ impl Dispatcher<'_> {
             }
             next = self.messages.try_recv().ok();
             if next.is_none() && self.has_time() {
-                let left = LINGER.saturating_sub(begun.elapsed());
+                let left = host.linger().saturating_sub(begun.elapsed());
                 next = Some(left)
                     .filter(|left| !left.is_zero())
                     .and_then(|left| receive_within(host.as_ref(), &self.messages, left));
