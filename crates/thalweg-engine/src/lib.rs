@@ -38,6 +38,7 @@ pub use event::Event;
 pub use facts::LedgerFacts;
 pub use host::{Host, ThisHost, Watching, Working};
 pub use logs::{ENGINE_LOG_END, ENGINE_LOG_START, LOG_FOLDER, PRUNED_TO};
+pub use scan::Strangers;
 pub use settings::settings_digests;
 pub use setup::{MissingRoot, Places, Setup, host_name, makes_root, root_of};
 pub use versions::{VerbVersions, program_of};

@@ -34,6 +34,16 @@ pub(crate) const TABLE: [(Exit, &str); 7] = [
     (Exit::TryLater, "try later"),
 ];
 
+/// The classes of failures, with the exit code of an external command that means them, and what follows.
+const CLASSES: [(&str, &str, &str); 6] = [
+    ("data", "65", "the input is bad: it is put aside, see `thalweg quarantine`"),
+    ("not_yet", "75", "nothing is wrong: tried again later"),
+    ("transient", "", "may pass, as a full disk or a timeout: tried again, as `retry` of the step says"),
+    ("config", "", "a program, option or right is missing: mend it, then `thalweg retry STEP`"),
+    ("refused", "", "it would overwrite something else's file: `thalweg why PATH`"),
+    ("bug", "other", "the program ended otherwise: tried again, as `retry` of the step says"),
+];
+
 impl Exit {
     /// Returns the number given to the caller.
     pub(crate) fn code(self) -> u8 {
@@ -67,6 +77,12 @@ pub(crate) fn help() -> String {
     for (exit, meaning) in TABLE {
         text.push_str(&format!("  {:>2}  {meaning}\n", exit.code()));
     }
-    text.pop();
+    text.push_str("\nClasses of a failed run, and with which exit code a program of yours says so:\n");
+    for (class, code, meaning) in CLASSES {
+        text.push_str(&format!("  {class:<9}  {code:>5}  {meaning}\n"));
+    }
+    text.push_str(
+        "A program that names the class in its report is believed; `thalweg log RUN` shows class and output.",
+    );
     text
 }

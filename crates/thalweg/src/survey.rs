@@ -1,12 +1,12 @@
 //! What lies at the stations, for planning before there is a ledger: listed, named, and nothing read or written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use thalweg_core::pattern::PatternEnv;
 use thalweg_core::{Fields, RelPath, Timestamp};
 use thalweg_engine::facts::nanoseconds;
-use thalweg_engine::{Places, VerbVersions, root_of, settings_digests};
+use thalweg_engine::{Places, Strangers, VerbVersions, root_of, settings_digests};
 use thalweg_flow::planner::memory::MemoryFacts;
 use thalweg_flow::planner::{
     Evidence, FileFact, FileState, Listing, Origin, Readiness, coverage_of, identity_of_file, readiness,
@@ -25,6 +25,19 @@ use crate::project::Project;
 ///
 /// Those of listing a root that is there.
 pub(crate) fn survey(project: &Project, now: Timestamp) -> Result<MemoryFacts, Failure> {
+    Ok(survey_all(project, now)?.0)
+}
+
+/// Does the same, and returns by station what belongs to no product.
+///
+/// # Errors
+///
+/// As [`survey`].
+pub(crate) fn survey_all(
+    project: &Project,
+    now: Timestamp,
+) -> Result<(MemoryFacts, BTreeMap<String, Strangers>), Failure> {
+    let mut all_strangers = BTreeMap::new();
     let flow = project.flow();
     let mut facts = MemoryFacts {
         now,
@@ -52,7 +65,11 @@ pub(crate) fn survey(project: &Project, now: Timestamp) -> Result<MemoryFacts, F
             if let Ok(space) = store.free_space() {
                 facts.space.insert(station.name.clone(), (space.free, space.total));
             }
-            list(flow, &station.name, &store, &mut facts)?
+            let mut strangers = Strangers::default();
+            let listing = list(flow, &station.name, &store, &mut facts, &mut strangers)?;
+            strangers.examples.sort();
+            all_strangers.insert(station.name.clone(), strangers);
+            listing
         } else {
             let missing = places.missing_root(flow, &station.name);
             Listing { last_ok: missing.is_none().then_some(now), failing: missing.map(|missing| missing.to_string()) }
@@ -65,14 +82,20 @@ pub(crate) fn survey(project: &Project, now: Timestamp) -> Result<MemoryFacts, F
             file.state = FileState::Present;
         }
     }
-    Ok(facts)
+    Ok((facts, all_strangers))
 }
 
 fn is_ready(flow: &Flow, file: &FileFact, facts: &MemoryFacts) -> bool {
     flow.products.get(&file.product).is_some_and(|product| readiness(product, file, facts) == Readiness::Yes)
 }
 
-fn list(flow: &Flow, station: &str, store: &dyn Store, facts: &mut MemoryFacts) -> Result<Listing, Failure> {
+fn list(
+    flow: &Flow,
+    station: &str,
+    store: &dyn Store,
+    facts: &mut MemoryFacts,
+    strangers: &mut Strangers,
+) -> Result<Listing, Failure> {
     let mut troubles = None;
     let units: BTreeSet<RelPath> = BTreeSet::new();
     let units = std::cell::RefCell::new(units);
@@ -94,6 +117,8 @@ fn list(flow: &Flow, station: &str, store: &dyn Store, facts: &mut MemoryFacts) 
                             units.borrow_mut().insert(path.clone());
                         }
                         files.push(fact(product, station, path, fields, &meta, now));
+                    } else if !is_folder && may_hold(flow, station, &path.parent()) {
+                        strangers.add(flow, &path);
                     }
                 }
                 Entry::Unreadable { path, error } => troubles = Some(format!("{path}: {error}")),
@@ -103,6 +128,12 @@ fn list(flow: &Flow, station: &str, store: &dyn Store, facts: &mut MemoryFacts) 
         },
     )?;
     Ok(Listing { last_ok: Some(now), failing: troubles })
+}
+
+// Tells if a product's files are looked for in a folder.
+fn may_hold(flow: &Flow, station: &str, folder: &RelPath) -> bool {
+    let at_root = folder.as_str().is_empty();
+    at_root || flow.products.values().any(|product| product.pattern_at(station).folder_may_match(folder.as_str()))
 }
 
 /// Tells which product a path belongs to; a product that takes what no other matches comes last.

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use thalweg_core::{ContentHash, Timestamp};
 use thalweg_engine::backlog::Marks;
 use thalweg_engine::facts::RunningKeys;
-use thalweg_engine::{LedgerFacts, Places, VerbVersions, settings_digests};
+use thalweg_engine::{LedgerFacts, Places, Strangers, VerbVersions, settings_digests};
 use thalweg_flow::{Argument, Flow};
 use thalweg_ledger::{HoldRow, Ledger, Reader};
 
 use crate::failure::Failure;
 use crate::project::Project;
+use crate::words::count;
 
 /// What a command that only looks needs.
 pub(crate) struct View {
@@ -49,6 +50,16 @@ impl View {
         Ok(Self { reader, places: Places::look(&project.setup), holds, running, settings, versions, marks, now })
     }
 
+    /// Returns by station what the last listing met that belongs to no product.
+    ///
+    /// # Errors
+    ///
+    /// Those of the ledger.
+    pub(crate) fn strangers(&self) -> Result<BTreeMap<String, Strangers>, Failure> {
+        let of = |(name, ..): (&str, &std::path::Path, _)| Ok((name.to_owned(), Strangers::at(&self.reader, name)?));
+        self.places.stations().map(of).collect()
+    }
+
     /// Returns the planner's facts.
     pub(crate) fn facts<'a>(&'a self, flow: &'a Flow) -> LedgerFacts<'a> {
         LedgerFacts {
@@ -64,6 +75,19 @@ impl View {
             trouble: RefCell::new(None),
         }
     }
+}
+
+/// Says for each station how many files there belong to no product, with an example and what to do.
+pub(crate) fn strangers_text(all: &BTreeMap<String, Strangers>) -> Vec<String> {
+    let text = |(station, strangers): (&String, &Strangers)| {
+        let example = strangers.examples.first()?;
+        let (files, are) = (count(strangers.files, "file", "files"), if strangers.files == 1 { "is" } else { "are" });
+        Some(format!(
+            "{files} at {station} {are} of no product, as {example}: left alone; `thalweg scan {station}` names them, \
+             `thalweg why {station}/{example}` says more"
+        ))
+    };
+    all.iter().filter_map(text).collect()
 }
 
 /// Returns a command line as the flow file writes it.

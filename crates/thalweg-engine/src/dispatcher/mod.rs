@@ -9,6 +9,7 @@ mod backlog;
 mod checks;
 mod clock;
 mod closing;
+mod edited;
 mod extras;
 mod keys;
 mod logs;

@@ -645,9 +645,13 @@ impl Dispatcher<'_> {
         let root = root.filter(|_| error.is_none()).map(|meta| crate::scan::root_text(&meta));
         let name = crate::scan::root_meta(&station);
         let root = if self.reader.meta(&name)? == root { None } else { root };
+        let strangers = if error.is_none() { self.strangers_if_new(&station, &end.strangers)? } else { None };
         self.ledger.write(move |tx| {
             if let Some(root) = &root {
                 tx.meta_set(&name, root)?;
+            }
+            if let Some((name, text)) = &strangers {
+                tx.meta_set(name, text)?;
             }
             tx.listing_done(&listing)
         })?;
@@ -674,6 +678,18 @@ impl Dispatcher<'_> {
         self.dirty_open_keys()?;
         self.retention_due = true;
         Ok(())
+    }
+
+    fn strangers_if_new(
+        &self,
+        station: &str,
+        found: &crate::scan::Strangers,
+    ) -> Result<Option<(String, String)>, EngineError> {
+        if crate::scan::Strangers::at(&self.reader, station)? == *found {
+            return Ok(None);
+        }
+        let text = serde_json::to_string(found).unwrap_or_default();
+        Ok(Some((crate::scan::Strangers::name(station), text)))
     }
 
     pub(super) fn rescan_when_due(&mut self) {

@@ -295,7 +295,8 @@ impl Dispatcher<'_> {
         })
     }
 
-    fn retry(
+    /// Has keys that failed tried again now; returns which.
+    pub(super) fn retry(
         &mut self,
         step: Option<&str>,
         station: Option<&str>,

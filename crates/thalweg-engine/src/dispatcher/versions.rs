@@ -14,6 +14,7 @@ pub(crate) const ANSWERS: &str = "verb_versions";
 impl Dispatcher<'_> {
     /// Asks all commands, at the start and when another flow file is taken over.
     pub(super) fn ask_versions(&mut self) -> Result<(), EngineError> {
+        self.retry_what_was_edited()?;
         let kept = self.reader.meta(ANSWERS)?;
         let before: VerbVersions = kept.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let versions = VerbVersions::ask(&self.setup, &VerbVersions::default());

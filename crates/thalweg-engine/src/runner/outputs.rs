@@ -8,7 +8,7 @@ use thalweg_flow::planner::{Task, TaskOutput};
 use thalweg_flow::{Compare, Product};
 use thalweg_store::{Entry, Kind, Meta, Store};
 
-use super::publish::failure;
+use super::publish::{failure, in_the_way};
 use super::{Failure, How, Job, Staged};
 use crate::probe;
 
@@ -185,8 +185,7 @@ fn one(
             if store.hash(path, &mut |_| {}).is_ok_and(|now| now.hash == hashed.hash) {
                 How::There
             } else {
-                let message = format!("{path} is there already, is no earlier output of this key, and is not replaced");
-                return Err(Failure::new(ErrorClass::Refused, message));
+                return Err(in_the_way(path, &output.station, &product.name, &task.key.step));
             }
         }
         (Some(_), None) => How::New,
@@ -197,8 +196,7 @@ fn one(
             } else if now.hash == expected || product.compare == Compare::Data {
                 How::Replace(Box::new(meta))
             } else {
-                let message = format!("{path} was changed by something else and is not replaced");
-                return Err(Failure::new(ErrorClass::Refused, message));
+                return Err(in_the_way(path, &output.station, &product.name, &task.key.step));
             }
         }
     };

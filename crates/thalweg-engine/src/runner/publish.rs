@@ -22,10 +22,25 @@ pub(crate) fn publish_all(job: &Job, outputs: Vec<Staged>, delivered: bool) -> R
             let store = job.places.store(&output.station).ok_or_else(|| {
                 Failure::new(ErrorClass::Config, format!("{} is not a station of this host", output.station))
             })?;
-            let meta = publish(store.as_ref(), &output).map_err(|error| failure(&output.path, &error))?;
+            let meta = publish(store.as_ref(), &output).map_err(|error| match error {
+                StoreError::AlreadyExists { .. } => {
+                    let step = job.tasks.first().map_or("", |task| task.key.step.as_str());
+                    in_the_way(&output.path, &output.station, &output.product, step)
+                }
+                error => failure(&output.path, &error),
+            })?;
             Ok(Left { output, meta, delivered })
         })
         .collect()
+}
+
+/// Returns the failure of a task whose output has no place, since something else's file stands there.
+pub(crate) fn in_the_way(path: &RelPath, station: &str, product: &str, step: &str) -> Failure {
+    let message = format!(
+        "{path} at {station} is something else's file and is not overwritten: `thalweg adopt {product}` keeps it as this \
+         output; or remove it and `thalweg retry {step}`"
+    );
+    Failure::new(ErrorClass::Refused, message)
 }
 
 /// Puts one staged output into its place; one that is there already, with the same content, is fine.

@@ -1,6 +1,7 @@
 //! Listing a station: the authority on what is there; events only make it faster.
 
 mod known;
+mod strangers;
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -51,7 +52,11 @@ pub(crate) struct Scanned {
     pub(crate) error: Option<String>,
     /// Known files that were not met.
     pub(crate) missing: Vec<(FileId, RelPath)>,
+    /// Files that belong to no product.
+    pub(crate) strangers: Strangers,
 }
+
+pub use strangers::Strangers;
 
 /// Returns what the ledger keeps of a file's outer facts.
 pub(crate) fn stat_of(meta: &Meta) -> Stat {
@@ -127,7 +132,14 @@ pub(crate) fn scan(
         Ok(reader) => reader,
         Err(error) => {
             let error = Some(crate::runner::publish::in_full(&error));
-            return told(Scanned { station: station.to_owned(), started, entries: 0, error, missing: Vec::new() });
+            return told(Scanned {
+                station: station.to_owned(),
+                started,
+                entries: 0,
+                error,
+                missing: Vec::new(),
+                strangers: Strangers::default(),
+            });
         }
     };
     let recorded = reader.meta(&root_meta(station));
@@ -143,6 +155,7 @@ pub(crate) fn scan(
             batch: Vec::new(),
             entries: 0,
             error: None,
+            strangers: Strangers::default(),
         };
         let result = recorded
             .map_err(|error| crate::runner::publish::in_full(&error))
@@ -154,7 +167,8 @@ pub(crate) fn scan(
             (Ok(missing), None) => (missing, None),
             (Ok(_), Some(error)) | (Err(error), _) => (Vec::new(), Some(error)),
         };
-        Scanned { station: station.to_owned(), started, entries: scan.entries, error, missing }
+        let strangers = scan.strangers;
+        Scanned { station: station.to_owned(), started, entries: scan.entries, error, missing, strangers }
     }));
 }
 
@@ -169,6 +183,7 @@ struct Scan<'a> {
     batch: Vec<Seen>,
     entries: u64,
     error: Option<String>,
+    strangers: Strangers,
 }
 
 // The order of whole paths: what lies below a folder stands where the folder's name followed by `/` does.
@@ -293,6 +308,7 @@ impl Scan<'_> {
             return Ok(false);
         }
         if !folder && self.classifier.product(self.flow, self.station, path, false).is_none() {
+            self.strangers.add(self.flow, path);
             return Ok(false);
         }
         self.entries += 1;

@@ -470,8 +470,9 @@ impl Look<'_> {
                 && !(carries && file.hash.is_some_and(|hash| contents.contains(&hash)))
             {
                 return conflict(format!(
-                    "{path} at {} was put there by something else and is not overwritten: adopt or remove it",
-                    output.station
+                    "{path} at {} was put there by something else and is not overwritten: `thalweg adopt {}` keeps it; \
+                     if it is removed, this goes on",
+                    output.station, output.product
                 ));
             }
             if let Some((step, key)) = self.facts.made_by(&output.station, path)

@@ -1,6 +1,6 @@
 //! What is there for a key, compared with what would be made now.
 
-use thalweg_core::ContentHash;
+use thalweg_core::{ContentHash, RelPath};
 
 use super::gather::Gathered;
 use super::reason::{Reason, There};
@@ -246,10 +246,18 @@ pub(crate) enum Fate {
     Conflict(String),
 }
 
-/// Returns what became of an output. A step may have given it another name since.
-pub(crate) fn fate(flow: &Flow, output: &LeftFile, facts: &dyn Facts) -> Fate {
+/// Says that another hand changed an output, and what to do.
+pub(crate) fn changed_outside(path: &RelPath, station: &str, product: &str, run: i64) -> String {
+    format!(
+        "{path} at {station} was changed by something else since run {run} made it, and is not overwritten: \
+         `thalweg adopt {product}` keeps it as it is; if it is removed, it is made again"
+    )
+}
+
+/// Returns what became of an output of a run. A step may have given it another name since.
+pub(crate) fn fate(flow: &Flow, run: i64, output: &LeftFile, facts: &dyn Facts) -> Fate {
     let (path, station) = (&output.path, &output.station);
-    let foreign = || Fate::Conflict(format!("{path} at {station} was changed by something else"));
+    let foreign = || Fate::Conflict(changed_outside(path, station, &output.product, run));
     let file = facts.file_at(station, path).filter(|file| file.product == output.product);
     let state = file.as_ref().map(|file| &file.state);
     if !matches!(state, Some(FileState::Present | FileState::Settling)) {
@@ -291,7 +299,7 @@ fn of_outputs(flow: &Flow, last: &DoneRun, facts: &dyn Facts) -> There3 {
     let mut lost = None;
     let mut present = last.outputs.is_empty();
     for output in &last.outputs {
-        match fate(flow, output, facts) {
+        match fate(flow, last.run, output, facts) {
             Fate::Present => present = true,
             Fate::Conflict(text) => return (There::Done, None, Some(text)),
             Fate::Retired(reason) => retired = Some(reason),

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::evaluate::{Look, Stop, input_of};
 use super::gather::{Gathered, newest_version};
 use super::reason::{Next, Reason, There};
-use super::standing::{Fate, Standing, counting, counts, deciding, done_or_partial, fate, identity_with, stale};
+use super::standing::{
+    Fate, Standing, changed_outside, counting, counts, deciding, done_or_partial, fate, identity_with, stale,
+};
 use super::task::{OutputParts, Previous, Task};
 use super::{Contribution, DoneRun, Facts, FileFact, KeyId, LeftFile, Origin, UsedFile, identity_of_file};
 use crate::{Flow, Step};
@@ -40,7 +42,7 @@ pub(super) fn standing_of_update(
     let mut present = false;
     for output in &last.outputs {
         let Some(file) = version_of(flow, output, facts) else {
-            match fate(flow, output, facts) {
+            match fate(flow, last.run, output, facts) {
                 Fate::Retired(reason) => retired = Some(reason),
                 Fate::Lost(reason) => return (There::Lost, Some(reason), None),
                 Fate::Conflict(conflict) => return (There::Done, None, Some(conflict)),
@@ -51,7 +53,7 @@ pub(super) fn standing_of_update(
         present = true;
         let contributions = contributions_in(&file, facts);
         if contributions.is_empty() && file.origin == Origin::Seen {
-            let conflict = format!("{} at {} was changed by something else", file.path, file.station);
+            let conflict = changed_outside(&file.path, &file.station, &file.product, last.run);
             return (There::Done, None, Some(conflict));
         }
         let own = contributions.iter().find(|part| part.step == step.name && part.key == text);

@@ -151,6 +151,29 @@ pub(super) fn check(reader: &mut Reader<'_>, draft: &Draft, step: &Step) {
     if let Verb::Builtin(line) | Verb::Run(line) = &step.does {
         placeholders(reader, flow, step, line);
     }
+    if let Verb::Run(line) = &step.does {
+        writes_nowhere(reader, step, line);
+    }
+}
+
+// A program may take the paths from its standard input; more often `{out}` was forgotten. A `many` writes where it works.
+fn writes_nowhere(reader: &mut Reader<'_>, step: &Step, line: &CommandLine) {
+    let says = |what: &Placeholder| matches!(what, Placeholder::Out | Placeholder::OutNamed(_));
+    let said = line.args.iter().any(|argument| match argument {
+        Argument::Flagged { what, .. } => says(what),
+        Argument::Pieces(pieces) => pieces.iter().any(|piece| matches!(piece, Piece::Hole(what) if says(what))),
+    });
+    let Some(make) = step.makes.iter().find(|make| !make.many).filter(|_| !said) else { return };
+    let span = reader.span_of(&format!("steps.{}.does", step.name));
+    reader.problem(
+        Problem::warning(
+            "no-output-path",
+            span,
+            format!("the command is not told where to write `{}`: no argument holds {{out}}", make.product),
+        )
+        .label("no {out}")
+        .help("put {out} where the program takes the path of its output; without it, it has to take it from its standard input"),
+    );
 }
 
 fn same_station(reader: &mut Reader<'_>, step: &Step, place: &str) {

@@ -94,13 +94,13 @@ fn conclude(context: &mut Context, outcome: &Outcome) -> Done {
             "event": "summary", "adopted": outcome.done, "there": outcome.there, "left": left,
         }))?;
     } else if out.verbosity >= 0 {
-        out.line(sums(outcome.done, outcome.there, left))?;
+        out.line(sums("adopted", outcome.done, outcome.there, left))?;
     }
     Ok(if left > 0 { Exit::Failed } else { Exit::Done })
 }
 
-fn sums(adopted: u64, there: u64, left: u64) -> String {
-    let mut text = format!("{} adopted, {there} the flow's own already", count(adopted, "file", "files"));
+fn sums(how: &str, adopted: u64, there: u64, left: u64) -> String {
+    let mut text = format!("{} {how}, {there} the flow's own already", count(adopted, "file", "files"));
     if left > 0 {
         text.push_str(&format!(", {left} left as they are"));
     }
@@ -176,7 +176,7 @@ fn show(context: &mut Context, plan: &AdoptionPlan) -> Done {
     if hidden > 0 {
         out.line(format!("and {hidden} more: --json lists all"))?;
     }
-    out.line(sums(files.len() as u64, plan.there.len() as u64, plan.left.len() as u64))?;
+    out.line(sums("would be adopted", files.len() as u64, plan.there.len() as u64, plan.left.len() as u64))?;
     let note = out.paint(Tone::Odd, "nothing was entered");
     out.line(format!("{note}: without --dry-run it is, and every file is read and compared first"))?;
     Ok(exit)

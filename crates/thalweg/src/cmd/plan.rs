@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use serde_json::json;
 use thalweg_core::{TimeRange, Timestamp};
+use thalweg_engine::Strangers;
 use thalweg_flow::planner::keys::keys_of_step;
 use thalweg_flow::planner::{Evaluation, Facts, KeyId, Next, Occasion, evaluate};
 use thalweg_flow::{Flow, Verb};
@@ -14,8 +15,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{Cell, Table, Tone};
 use crate::project::Project;
-use crate::survey::survey;
-use crate::view::{View, verb_text};
+use crate::survey::survey_all;
+use crate::view::{View, strangers_text, verb_text};
 use crate::words::{ago, count, time};
 
 /// Says what would be done now and why, and why not; touches nothing
@@ -54,24 +55,24 @@ impl Plan {
         }
         let now = context.now();
         let flow = project.flow();
-        let (steps, basis) = match project.ledger_if_any()? {
+        let (steps, basis, strangers) = match project.ledger_if_any()? {
             Some(ledger) => {
                 let view = View::open(&project, &ledger, now)?;
                 let facts = view.facts(flow);
                 let steps = self.steps(&project, &facts);
                 facts.trouble()?;
-                (steps, listed(&project, &view, now)?)
+                (steps, listed(&project, &view, now)?, view.strangers()?)
             }
             None => {
-                let facts = survey(&project, now)?;
+                let (facts, strangers) = survey_all(&project, now)?;
                 let basis = format!(
                     "there is no ledger yet: {} of this host listed now",
                     count(facts.files.len() as u64, "file", "files")
                 );
-                (self.steps(&project, &facts), basis)
+                (self.steps(&project, &facts), basis, strangers)
             }
         };
-        show(context, &project, &basis, &steps)?;
+        show(context, &project, &basis, &steps, &strangers)?;
         Ok(Exit::Done)
     }
 
@@ -157,7 +158,13 @@ pub(super) fn notes(context: &mut Context, project: &Project) -> Result<(), Fail
     Ok(())
 }
 
-fn show(context: &mut Context, project: &Project, basis: &str, steps: &[StepPlan]) -> Result<(), Failure> {
+fn show(
+    context: &mut Context,
+    project: &Project,
+    basis: &str,
+    steps: &[StepPlan],
+    strangers: &BTreeMap<String, Strangers>,
+) -> Result<(), Failure> {
     let flow = project.flow();
     let places = thalweg_engine::Places::look(&project.setup);
     let missing: BTreeMap<&String, String> =
@@ -181,6 +188,7 @@ fn show(context: &mut Context, project: &Project, basis: &str, steps: &[StepPlan
             .collect();
         return context.out.document(&json!({
             "flow": flow.name, "stations": project.setup.here, "basis": basis, "notes": flow.notes, "missing_roots": missing,
+            "of_no_product": strangers,
             "warnings": project.warnings.iter().map(|warning| &warning.message).collect::<Vec<_>>(), "steps": steps,
         }));
     }
@@ -205,6 +213,10 @@ fn show(context: &mut Context, project: &Project, basis: &str, steps: &[StepPlan
         if plan.hidden > 0 {
             context.out.line(format!("  and {} more: --all shows them", plan.hidden))?;
         }
+    }
+    for text in strangers_text(strangers) {
+        context.out.line("")?;
+        context.out.line(text)?;
     }
     Ok(())
 }

@@ -87,6 +87,15 @@ fn list(context: &mut Context, released: bool) -> Done {
     } else {
         context.out.table(&table)?;
     }
+    if let Some(row) = rows.iter().find(|row| row.released.is_none()) {
+        let out = &mut context.out;
+        out.line("")?;
+        out.line(format!(
+            "`thalweg quarantine release {}/{}` gives that one back as it is, `thalweg retry --quarantined` all of them;",
+            row.station, row.path
+        ))?;
+        out.line("a mended one at its old name is taken as new; one that nobody needs may be removed where it is now")?;
+    }
     Ok(Exit::Done)
 }
 

@@ -13,8 +13,8 @@ use crate::work;
 
 /// Tries again what failed, now and not when its next try is due
 ///
-/// Without a name: everything that failed. The attempts go on counting: after another failure the waits of the step's `retry`
-/// are as they would have been. An engine that runs on the ledger is asked to; else this process does it.
+/// Without a name: everything that failed. The attempts go on counting: once those of the step's `retry` are used up, another
+/// failure is not tried again by itself. An engine that runs on the ledger is asked to; else this process does it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  thalweg retry\n  thalweg retry to-campus\n  thalweg retry dmap --where site=sas\n  thalweg retry --quarantined\n  thalweg retry --backlog dmap"

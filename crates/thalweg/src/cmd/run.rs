@@ -9,7 +9,7 @@ use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use thalweg_engine::backlog::{FirstRun, OldFiles};
-use thalweg_engine::{Engine, Event, Handle, Mode, Setup};
+use thalweg_engine::{Engine, Event, Handle, Mode, Setup, makes_root, root_of};
 
 use super::steering::who;
 use super::{Context, Done, plan};
@@ -17,7 +17,7 @@ use crate::cli::Global;
 use crate::enginelog::EngineLog;
 use crate::exit::Exit;
 use crate::failure::{Explained, Failure};
-use crate::out::{Cell, Table};
+use crate::out::{Cell, Table, Tone};
 use crate::project::Project;
 use crate::words::{count, size};
 use crate::work::{Telling, conclude, tell};
@@ -68,7 +68,11 @@ impl Run {
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
             .map_err(|error| Failure::new(Exit::Unexpected, format!("failed to listen for signals: {error}")))?;
         let mode = if self.once { Mode::Once } else { Mode::Forever };
+        let making = roots_to_make(&project);
         let engine = Engine::open(project.setup.clone())?;
+        if !context.out.json && context.out.verbosity >= 0 {
+            self.begins(context, &project, &making)?;
+        }
         self.old_files(context, &project, &engine)?;
         let mut log = EngineLog::new(&project.setup);
         // What is to be in force next, once the engine has taken it over.
@@ -98,6 +102,10 @@ impl Run {
             if let Some(why) = log.write(event, clock.now()) {
                 context.out.note(why);
             }
+            // The first line said it already.
+            if matches!(event, Event::Started { .. }) && telling != Telling::Json {
+                return;
+            }
             if let Err(failure) = tell(event, telling, &mut context.out) {
                 // Nobody reads on, or the output cannot be written: the engine ends in order.
                 if trouble.is_none() {
@@ -124,7 +132,35 @@ struct Settled {
     next: Arc<Mutex<Option<Setup>>>,
 }
 
+// Roots that are not there, and that the engine makes.
+fn roots_to_make(project: &Project) -> Vec<(String, PathBuf)> {
+    let stations = project.flow().stations.values().filter(|station| project.setup.here.contains(&station.name));
+    stations
+        .filter(|station| makes_root(project.flow(), station))
+        .map(|station| (station.name.clone(), root_of(&project.setup, station)))
+        .filter(|(_, root)| !root.exists())
+        .collect()
+}
+
 impl Run {
+    // Says what is begun, so that whoever looks knows that it works and on what.
+    fn begins(&self, context: &mut Context, project: &Project, making: &[(String, PathBuf)]) -> Result<(), Failure> {
+        let setup = &project.setup;
+        let stations: Vec<&str> = setup.here.iter().map(String::as_str).collect();
+        let until = if self.once {
+            "until nothing is left to do"
+        } else {
+            "as files arrive, until SIGTERM or Ctrl-C; `thalweg log --follow` tells what it does"
+        };
+        let out = &mut context.out;
+        let name = out.paint(Tone::Head, &project.flow().name);
+        out.line(format!("{name} at {}: {until} (ledger {})", stations.join(", "), setup.ledger.display()))?;
+        for (station, root) in making.iter().filter(|(_, root)| root.exists()) {
+            out.line(format!("the root of {station} was not there and is made: {}", root.display()))?;
+        }
+        Ok(std::io::Write::flush(out)?)
+    }
+
     // Before anything has begun: a first run that would set out on years of old files is asked about.
     fn old_files(&self, context: &mut Context, project: &Project, engine: &Engine) -> Result<(), Failure> {
         let first = engine.first_run()?;

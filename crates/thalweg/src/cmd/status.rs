@@ -1,5 +1,7 @@
 //! `status`: what is going on.
 
+mod amiss;
+
 use std::collections::BTreeMap;
 
 use clap::Args;
@@ -14,7 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{Cell, Table, Tone};
 use crate::project::Project;
-use crate::view::View;
+use crate::view::{View, strangers_text};
 use crate::words::{ago, count, opt_time, size};
 
 /// Says what is going on: stations, products, steps, what is held or put aside
@@ -64,6 +66,7 @@ impl Status {
             let fields = file.map(|file| file.fields).unwrap_or_default();
             quarantined += u64::from(wheres.iter().all(|condition| condition.holds(&fields, now)));
         }
+        let strangers = view.strangers()?;
         let pid = engine_pid(&project.setup);
         let mut stations = Vec::new();
         for (name, station) in &project.flow().stations {
@@ -102,6 +105,7 @@ impl Status {
                 "steps": steps,
                 "holds": view.holds,
                 "quarantined": quarantined,
+                "of_no_product": strangers,
                 "keys": (!wheres.is_empty()).then_some(&open),
             }))?;
             return Ok(Exit::Done);
@@ -210,11 +214,17 @@ impl Status {
                 out.line(format!("{number}  {}", hold_text(hold)))?;
             }
         }
+        let foot = amiss::Amiss::gather(reader, &steps, &view.holds)?;
+        foot.tell(out)?;
         if quarantined > 0 {
             out.line("")?;
             let text =
                 out.paint(Tone::Bad, &format!("{} put aside as bad", count(quarantined, "file is", "files are")));
-            out.line(format!("{text}: `thalweg quarantine` says why"))?;
+            out.line(format!("{text}: `thalweg quarantine` says where, why, and how to give one back"))?;
+        }
+        for text in strangers_text(&strangers) {
+            out.line("")?;
+            out.line(text)?;
         }
         Ok(Exit::Done)
     }

@@ -1,5 +1,6 @@
 //! `why`: the whole story of one file.
 
+mod missing;
 mod story;
 
 use std::ffi::OsString;
@@ -15,7 +16,8 @@ use crate::view::View;
 /// Tells the whole story of one file
 ///
 /// What it is, when it was seen, why it counts as complete or not, every run that made it or was made from it with times
-/// and errors, where copies are, what comes next for it and when, and what each keep says of it.
+/// and errors, where copies are, what comes next for it and when, and what each keep says of it. Of a file that is not
+/// there: which step would bring it, and what that lacks or where it failed.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  thalweg why /sddata/sas_data/20191106.0000.00.sas.a.rawacf.bz2\n  thalweg why campus/sas_data/20191106.0000.00.sas.a.rawacf.bz2\n  thalweg why campus:sas_data/20191106.0000.00.sas.a.rawacf.bz2 --json | jq .next"

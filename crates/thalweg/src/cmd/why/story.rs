@@ -10,10 +10,11 @@ use thalweg_engine::facts::file_fact;
 use thalweg_flow::planner::keep::{Proof, may_delete};
 use thalweg_flow::planner::{Evaluation, Facts, FileState, Occasion, Readiness, Reason, evaluate, readiness, touched};
 use thalweg_ledger::{
-    CopyRow, EventRow, FileFilter, FileRow, HoldRow, QuarantineFilter, QuarantineRow, RunInput, RunOutput, RunRow,
-    RunState, VersionRow,
+    CopyRow, EventRow, FileFilter, FileRow, HoldRow, QuarantineFilter, QuarantineRow, RunId, RunInput, RunOutput,
+    RunRow, RunState, VersionRow,
 };
 
+use super::missing;
 use crate::cmd::Context;
 use crate::cmd::find::object;
 use crate::cmd::plan::word;
@@ -49,6 +50,8 @@ pub(super) struct Story {
     next: Vec<Evaluation>,
     keeps: Vec<KeepWord>,
     events: Vec<EventRow>,
+    /// For a file that is not there: what would bring it, and what that lacks.
+    missing: Vec<missing::Cause>,
     #[serde(skip)]
     now: Timestamp,
 }
@@ -139,11 +142,14 @@ impl Story {
             next: Vec::new(),
             keeps: Vec::new(),
             events: reader.events_for_path(station, path)?,
+            missing: Vec::new(),
             row,
             now,
         };
         let Some(row) = story.row.clone() else {
             story.summary = unknown(project, view, station, path)?;
+            story.missing = missing::causes(flow, &facts, station, path);
+            facts.trouble()?;
             return Ok(story);
         };
         let (product, identity) = (row.product.as_str(), row.fields_key.as_str());
@@ -209,7 +215,10 @@ impl Story {
                 Some(reason) => format!("seen, not taken yet: {}", reason.text),
                 None => "seen, and ready to be read".to_owned(),
             },
-            FileState::Present => "there, read and recorded".to_owned(),
+            FileState::Present => match self.changed_since() {
+                Some(run) => format!("there, and was changed by something else since run {run} made it"),
+                None => "there, read and recorded".to_owned(),
+            },
             FileState::Retired { by, at } => format!("removed by {by} {}", ago(*at, self.now)),
             FileState::Gone { at } => format!("gone: it vanished without a rule, noticed {}", ago(*at, self.now)),
             FileState::Quarantined { why } => format!("put aside as bad: {why}"),
@@ -217,6 +226,16 @@ impl Story {
             FileState::Taken => "taken away by the owner of the dropbox: delivered".to_owned(),
         };
         format!("{what}; it is {how}")
+    }
+
+    // The run that made another content at this path, if another hand changed it since.
+    fn changed_since(&self) -> Option<RunId> {
+        let row = self.row.as_ref().filter(|row| row.origin == thalweg_ledger::Origin::Seen)?;
+        let made = |attempt: &&Attempt| {
+            let other = |output: &RunOutput| output.path == self.path && output.content != row.content;
+            attempt.run.state == RunState::Done && attempt.outputs.iter().any(other)
+        };
+        self.made_by.iter().find(made).map(|attempt| attempt.run.id)
     }
 
     /// Writes it for people.
@@ -267,7 +286,14 @@ impl Story {
                 .map_or_else(|| "recorded only".to_owned(), |path| format!("now at {}/{path}", bad.station));
             let released = bad.released.map(|at| format!("; released {}", time(at))).unwrap_or_default();
             out.line(format!("  put aside {}: {} ({place}{released})", time(bad.at), bad.message))?;
+            if bad.released.is_none() {
+                out.line(format!(
+                    "  `thalweg quarantine release {}/{}` gives it back as it is; a mended one at its old name is taken as new",
+                    bad.station, bad.path
+                ))?;
+            }
         }
+        missing::tell(&self.missing, context)?;
         self.tell_runs(context, "made by", &self.made_by)?;
         self.tell_runs(context, "used by", &self.used_by)?;
         self.tell_copies(context)?;
@@ -367,7 +393,11 @@ impl Story {
                 what.into(),
             ]);
         }
-        context.out.table(&table)
+        context.out.table(&table)?;
+        let failed = attempts.iter().find(|attempt| attempt.run.state == RunState::Failed);
+        failed.map_or(Ok(()), |attempt| {
+            context.out.line(format!("  `thalweg log {}` shows what that run did and said", attempt.run.id))
+        })
     }
 
     fn tell_copies(&self, context: &mut Context) -> Result<(), Failure> {
