@@ -226,6 +226,13 @@ impl Scan<'_> {
             Ok(listed) => vec![listed],
             // A folder that is gone is an empty one; the root is another matter.
             Err(StoreError::NotFound { .. }) if !below.as_str().is_empty() => Vec::new(),
+            Err(StoreError::Denied { .. }) if below.as_str().is_empty() => {
+                return Err(
+                    "its root cannot be listed: permission denied; give the user that runs thalweg the right to \
+                            read it (`thalweg check --here` says which)"
+                        .into(),
+                );
+            }
             Err(error) => return Err(crate::runner::publish::in_full(&error)),
         };
         while let Some(folder) = open.last_mut() {

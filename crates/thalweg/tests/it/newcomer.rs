@@ -79,6 +79,8 @@ fn a_mistyped_root_is_told_and_not_made() {
     assert!(out.contains("is not there: the flow writes nothing there"), "{out}");
     let inbox = json(at, &["status"])["stations"].as_array().expect("stations")[1].clone();
     assert!(inbox["listing_error"].as_str().is_some_and(|text| text.contains("is not there")), "{inbox}");
+    let (out, _) = run(at, &["why", "out/sorted/a.txt"], 0);
+    assert!(out.contains("nothing is known of inbox: its root"), "{out}");
     write(at, "inn/a.txt", "b\na\n");
     let (out, _) = run(at, &["run", "--once"], 0);
     assert!(out.contains("2 done"), "{out}");
@@ -208,6 +210,11 @@ fn an_output_that_another_hand_changed_is_said_loudly() {
     let (out, _) = run(at, &["why", "out/sorted/a.txt"], 0);
     assert!(out.lines().next().is_some_and(|line| line.contains("changed by something else since run 2")), "{out}");
     assert!(out.contains("`thalweg adopt sorted` keeps it as it is"), "{out}");
+    std::fs::remove_file(at.join("out/sorted/a.txt")).expect("it is removed");
+    let (out, _) = run(at, &["why", "out/sorted/a.txt"], 0);
+    assert!(out.contains("it is not there now: `thalweg scan archive` takes note of that"), "{out}");
+    let (out, _) = run(at, &["run", "--once"], 0);
+    assert!(out.contains("made again") || out.contains("2 done"), "it is made again, and used: {out}");
 }
 
 #[test]
@@ -274,4 +281,21 @@ fn a_file_that_is_put_aside_says_where_it_is_and_how_it_comes_back() {
     }
     let (out, _) = run(at, &["why", "out/sorted/a.txt"], 0);
     assert!(out.contains("a.txt is put aside") && out.contains("`thalweg quarantine` says why"), "{out}");
+}
+
+#[test]
+fn a_root_without_rights_is_told_as_that() {
+    use std::os::unix::fs::PermissionsExt;
+    if rustix::process::getuid().is_root() {
+        eprintln!("skipped: nothing is forbidden to root");
+        return;
+    }
+    let folder = with(FLOW);
+    let at = folder.path();
+    write(at, "in/a.txt", "b\na\n");
+    let rights = |mode| std::fs::set_permissions(at.join("in"), std::fs::Permissions::from_mode(mode));
+    rights(0o000).expect("it is ours");
+    let (out, _) = run(at, &["run", "--once"], 4);
+    rights(0o755).expect("it is ours");
+    assert!(out.contains("its root cannot be listed: permission denied; give the user"), "{out}");
 }

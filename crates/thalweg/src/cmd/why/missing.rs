@@ -82,6 +82,13 @@ impl Search<'_> {
             return;
         }
         let steps = producers(self.flow, &product.name, Some(station));
+        // Silence is not absence: of a station that cannot be listed nothing is known.
+        if let Some(failing) = self.facts.listing(station).failing {
+            let text = format!("nothing is known of {station}: {failing}");
+            let next = Some(format!("`thalweg scan {station}` lists it again once that is mended"));
+            self.causes.push(Cause { file: shown, step: None, key: None, state: "unknown".into(), text, next });
+            return;
+        }
         if steps.is_empty() {
             let text = format!("no step brings {} to {station}: it comes from outside the flow", product.name);
             let next = Some(format!("put it at {shown}; a name that is a little different is of no product"));
@@ -118,7 +125,7 @@ impl Search<'_> {
         let takes = step.takes.join(" and ");
         let text = match absent.first() {
             Some((_, station, path)) => {
-                format!("it is brought by {} from {station}/{path}, which is not there", step.name)
+                format!("{} makes or brings it from {station}/{path}, which is not there", step.name)
             }
             None if takes.is_empty() => format!("{} makes it by the clock, or when it is asked to", step.name),
             None => format!("{} makes it from {takes}, and none that belongs to it is there", step.name),

@@ -50,6 +50,8 @@ pub(super) struct Story {
     next: Vec<Evaluation>,
     keeps: Vec<KeepWord>,
     events: Vec<EventRow>,
+    /// What the station says of the path now, where that can be asked: it is there.
+    there_now: Option<bool>,
     /// For a file that is not there: what would bring it, and what that lacks.
     missing: Vec<missing::Cause>,
     #[serde(skip)]
@@ -142,6 +144,7 @@ impl Story {
             next: Vec::new(),
             keeps: Vec::new(),
             events: reader.events_for_path(station, path)?,
+            there_now: view.places.store(station).and_then(|store| Some(store.stat(path).ok()?.is_some())),
             missing: Vec::new(),
             row,
             now,
@@ -225,7 +228,14 @@ impl Story {
             FileState::Withdrawn => "withdrawn by the operator".to_owned(),
             FileState::Taken => "taken away by the owner of the dropbox: delivered".to_owned(),
         };
-        format!("{what}; it is {how}")
+        // The ledger is as old as the last listing.
+        let removed = self.there_now == Some(false) && matches!(state, FileState::Present | FileState::Settling);
+        let now = if removed {
+            format!(", as the ledger has it; it is not there now: `thalweg scan {}` takes note of that", self.station)
+        } else {
+            String::new()
+        };
+        format!("{what}; it is {how}{now}")
     }
 
     // The run that made another content at this path, if another hand changed it since.
