@@ -11,7 +11,7 @@ use thalweg_engine::watch::WatchKind;
 use thalweg_engine::{Engine, Handle, Mode, Setup};
 use thalweg_flow::{Flow, Nowhere, Settings, Source, parse};
 use thalweg_ledger::{Ledger, RunFilter, RunState};
-use thalweg_store::Fault;
+use thalweg_store::{Fault, STAGING};
 
 use crate::host::SimulatedHost;
 use crate::schedule::{Scheduler, Turn};
@@ -78,6 +78,10 @@ struct History {
     heals: Vec<(i64, Heal)>,
     faults: u64,
     is_paused: bool,
+    /// Hosts whose power was cut.
+    dark: BTreeSet<usize>,
+    /// A disk said that it had flushed what it had not.
+    lied: bool,
 }
 
 /// Lives through the history of a seed; `faults` at most go wrong on purpose. What happened is told only with `story`.
@@ -103,11 +107,16 @@ pub fn live(seed: u64, faults: u64, story: bool) -> Result<Shown, String> {
         heals: Vec::new(),
         faults: 0,
         is_paused: false,
+        dark: BTreeSet::new(),
+        lied: false,
     };
     history.through(faults);
     for host in 0..history.hosts.len() {
         let life = world.life(host);
         world.scheduler.kill(life);
+    }
+    if story && !world.present().broken.is_empty() {
+        world.note(format!("the ledgers are left in {}", folder.keep().display()));
     }
     let present = world.present();
     Ok(Shown {
@@ -329,6 +338,7 @@ impl History {
             2..=4 => {
                 self.world.note(format!("the power of host {host} is cut"));
                 self.down(host);
+                self.dark.insert(host);
                 let seed = self.chance.number();
                 for station in self.world.stations.iter().filter(|station| station.host == host) {
                     station.store.power_cut_seeded(seed);
@@ -396,6 +406,7 @@ impl History {
                     _ => Fault::RenameLost { call },
                 };
                 self.world.note(format!("{name}: {fault:?}"));
+                self.lied |= matches!(fault, Fault::RenameLost { .. });
                 store.inject(fault);
             }
         }
@@ -438,14 +449,19 @@ impl History {
     fn peace(&mut self) {
         self.world.note("peace".to_owned());
         self.world.present().failing_children = 0;
+        for station in &self.world.stations {
+            station.store.clear_faults();
+        }
         for seconds in PEACE {
-            if !self.is_whole() {
-                return;
+            let until = self.world.seconds() + seconds;
+            while self.is_whole() {
+                self.world.scheduler.run(Some(TOO_LONG));
+                self.look();
+                self.heal(None);
+                if self.pass_until(until) {
+                    break;
+                }
             }
-            self.world.scheduler.run(Some(TOO_LONG));
-            self.look();
-            self.heal(None);
-            self.world.set_seconds(self.world.seconds() + seconds);
         }
         self.world.scheduler.run(Some(TOO_LONG));
         self.look();
@@ -466,7 +482,13 @@ impl History {
         let (expected, free) = self.world.script.expected();
         let mut found = BTreeMap::new();
         for station in &self.world.stations {
+            // The host of a mounted station goes dark: what another has just cleared away there may be back, until that
+            // one starts again.
+            let litter = self.hosts.len() > 1 && self.dark.contains(&station.host);
             for (path, _) in station.store.files() {
+                if litter && path.as_str().starts_with(STAGING) {
+                    continue;
+                }
                 let name = format!("{}/{path}", station.name);
                 let content = station.store.contents(&path).unwrap_or_default();
                 if name.ends_with(".report.json") || free.contains(&name) {
@@ -495,13 +517,13 @@ impl History {
         }
     }
 
-    /// Every task was done once.
+    /// Every task was done once; what a disk that lies has lost is made again.
     fn once_each(&self, host: usize) -> Result<(), thalweg_ledger::Error> {
         let ledger = Ledger::open_read_only(self.folder.join(format!("host{host}/ledger.sqlite")))?;
         let filter = RunFilter { states: vec![RunState::Done], ..RunFilter::default() };
         let mut seen: BTreeSet<ContentHash> = BTreeSet::new();
         for run in ledger.reader()?.runs(&filter, 100_000)? {
-            if !seen.insert(run.identity) {
+            if !seen.insert(run.identity) && !self.lied {
                 self.world.broken(format!("{} of {} was done twice with the same inputs", run.step, run.key));
             }
         }

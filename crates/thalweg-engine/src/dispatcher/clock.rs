@@ -1,11 +1,14 @@
-//! A clock that is set back: what was to happen at moments that are far away again.
+//! A clock that is wrong, and is set right.
 //!
-//! Set forward it needs no care: what is due is done at once. Set back, every recorded moment that something waits for
-//! would hold that up for as long as the clock had been ahead.
+//! What is due is done at once when it is set forward. Set back, every recorded moment that something waits for would
+//! hold that up for as long as the clock had been ahead. What was made while it was behind looked as if it came from the
+//! future, and is in no cell until it is looked at again.
 
 use jiff::SignedDuration;
+use thalweg_flow::planner::suspect;
 
 use super::Dispatcher;
+use crate::facts::file_fact;
 use crate::{EngineError, Event};
 
 /// Smaller steps back are corrections that nothing notices.
@@ -44,5 +47,28 @@ impl Dispatcher<'_> {
         self.looks.clear();
         self.retention_due = true;
         self.dirty_open_keys()
+    }
+
+    /// Takes the times of files at a station for true that were too far in the future when the files were recorded.
+    pub(super) fn trust_again(&mut self, station: &str) -> Result<(), EngineError> {
+        let now = self.now();
+        let mut right = Vec::new();
+        for (name, product) in &self.flow.products {
+            let rows = self.reader.suspects(station, name)?;
+            right.extend(rows.into_iter().filter(|row| suspect(product, row.start, now).is_none()).map(|row| row.id));
+        }
+        if right.is_empty() {
+            return Ok(());
+        }
+        let right = self.ledger.write(move |tx| {
+            right.iter().try_for_each(|id| tx.set_suspect(*id, None))?;
+            Ok(right)
+        })?;
+        for id in right {
+            if let Some(row) = self.reader.file(id)? {
+                self.changed.push(file_fact(&self.flow, row));
+            }
+        }
+        Ok(())
     }
 }

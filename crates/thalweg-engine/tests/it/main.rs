@@ -1,6 +1,7 @@
 //! The engine on real folders.
 
 mod backward;
+mod clock;
 mod copies;
 mod cutoff;
 mod faults;

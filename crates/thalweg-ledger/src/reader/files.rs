@@ -136,6 +136,17 @@ impl Reader {
         self.db.all(&sql, (product, station), file)
     }
 
+    /// Returns the files that are there and whose time was not to be trusted when they were recorded.
+    pub fn suspects(&self, station: &str, product: &str) -> Result<Vec<FileRow>, Error> {
+        let (station, product) = (self.station_id(station)?, self.product_id(product)?);
+        let present = FileState::Present.code();
+        let sql = format!(
+            "SELECT {FILE} FROM files f WHERE f.product = ?1 AND f.station = ?2 AND f.level = -1 AND +f.state = {present} \
+             ORDER BY f.id"
+        );
+        self.db.all(&sql, (product, station), file)
+    }
+
     /// The search by time: for each length of coverage that occurs, the starts that can overlap.
     fn in_range(
         &self,
