@@ -4,8 +4,8 @@
 use thalweg_core::{ContentHash, RelPath, Timestamp};
 use thalweg_flow::planner::identity_of_file;
 use thalweg_ledger::{
-    Contribution, FileState, InputRef, Ledger, Origin, Output, QuarantineRow, Reader, RunEnd, RunOutput, RunRow,
-    RunState,
+    Contribution, FileRow, FileState, InputRef, Ledger, Origin, Output, QuarantineRow, Reader, RunEnd, RunOutput,
+    RunRow, RunState,
 };
 use thalweg_store::{Kind, Meta, OldContent, Publish, Store};
 
@@ -351,23 +351,27 @@ fn published(store: &dyn Store, output: &RunOutput, found: Found, moves: bool) -
     }
 }
 
-// A bad file that was recorded and not yet moved is moved now; one that was moved and not yet recorded is recorded.
-fn quarantine_again(setup: &Setup, ledger: &Ledger, reader: &Reader, places: &Places) -> Result<(), EngineError> {
+/// A bad file that was recorded and not yet moved is moved now; one that was moved and not yet recorded is recorded.
+pub(crate) fn quarantine_again(
+    setup: &Setup,
+    ledger: &Ledger,
+    reader: &Reader,
+    places: &Places,
+) -> Result<(), EngineError> {
     for row in reader.quarantined(&thalweg_ledger::QuarantineFilter::default())? {
         if row.moved_to.is_some() || setup.flow.stations.get(&row.station).is_none_or(|station| station.read_only) {
             continue;
         }
         let Some(store) = places.store(&row.station) else { continue };
         let still = row.file.map(|file| reader.file(file)).transpose()?.flatten();
-        if still.is_none_or(|file| file.state != FileState::Quarantined) {
-            continue;
-        }
+        let Some(still) = still.filter(|file| file.state == FileState::Quarantined) else { continue };
         let step = match row.run {
             Some(run) => reader.run(run)?.and_then(|run| setup.flow.steps.get(&run.step)),
             None => None,
         };
         let folder = step.and_then(|step| step.on_bad.put.as_deref()).unwrap_or(QUARANTINE).trim_end_matches('/');
-        let Some(target) = aside(store.as_ref(), &row, &RelPath::from_text(folder).join(row.path.as_str())) else {
+        let Some(target) = aside(store.as_ref(), &row, &still, &RelPath::from_text(folder).join(row.path.as_str()))
+        else {
             continue;
         };
         let report = RelPath::from_text(format!("{}.report.json", target.as_str()));
@@ -384,7 +388,7 @@ fn quarantine_again(setup: &Setup, ledger: &Ledger, reader: &Reader, places: &Pl
 }
 
 // Returns where a bad file is put aside, having moved it there if it is still in its place.
-fn aside(store: &dyn Store, row: &QuarantineRow, target: &RelPath) -> Option<RelPath> {
+fn aside(store: &dyn Store, row: &QuarantineRow, judged: &FileRow, target: &RelPath) -> Option<RelPath> {
     for n in 1..QUARANTINE_NAMES {
         let numbered = if n == 1 { target.clone() } else { RelPath::from_text(format!("{}.{n}", target.as_str())) };
         match store.stat(&numbered).ok()? {
@@ -397,7 +401,13 @@ fn aside(store: &dyn Store, row: &QuarantineRow, target: &RelPath) -> Option<Rel
                 }
             }
             Some(_) => {}
-            None => return store.move_within(&row.path, &numbered).is_ok().then_some(numbered),
+            None => {
+                // Another file that came under its name was never judged.
+                let found = store.stat(&row.path).ok().flatten()?;
+                let another = found.kind == Kind::File
+                    && (found.size != judged.stat.size || found.mtime_ns != judged.stat.mtime_ns);
+                return (!another && store.move_within(&row.path, &numbered).is_ok()).then_some(numbered);
+            }
         }
     }
     None

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use thalweg_core::{ContentHash, RelPath};
 use thalweg_engine::watch::WatchKind;
 use thalweg_engine::{Engine, Handle, Mode, Setup};
@@ -92,6 +93,7 @@ struct History {
 pub fn live(seed: u64, faults: u64, story: bool) -> Result<Shown, String> {
     let script = Script::new(seed);
     let flow = flow_of(&script.flow)?;
+    let _one = OneProcessor::stay();
     let shared = Path::new("/dev/shm");
     let folder = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
     let folder = folder.map_err(|error| format!("no folder for ledgers: {error}"))?;
@@ -126,6 +128,26 @@ pub fn live(seed: u64, faults: u64, story: bool) -> Result<Shown, String> {
         broken: present.broken.clone(),
         story: present.story.clone(),
     })
+}
+
+/// The threads of a history take turns; a turn that passes to another processor has to wake that first, which takes longer
+/// than most turns. So they stay together until this is dropped.
+struct OneProcessor(Option<CpuSet>);
+
+impl OneProcessor {
+    fn stay() -> Self {
+        let all = sched_getaffinity(None).ok();
+        let mut here = CpuSet::new();
+        here.set(sched_getcpu());
+        Self(all.filter(|_| sched_setaffinity(None, &here).is_ok()))
+    }
+}
+
+impl Drop for OneProcessor {
+    fn drop(&mut self) {
+        // The next history goes where there is room then.
+        let _ = self.0.take().map(|all| sched_setaffinity(None, &all));
+    }
 }
 
 /// Reads a flow, each text once.
@@ -219,7 +241,7 @@ impl History {
                 self.world.note(format!("the engine of host {host} ended: {ended:?}"));
                 self.down(host);
                 // As a service manager does.
-                self.heals.push((self.world.seconds() + 30, Heal::Start(host)));
+                self.starts_again(host, self.world.seconds() + 120);
             }
         }
     }
@@ -286,6 +308,11 @@ impl History {
         }
     }
 
+    fn starts_again(&mut self, host: usize, at: i64) {
+        self.heals.retain(|(_, heal)| !matches!(heal, Heal::Start(other) if *other == host));
+        self.heals.push((at, Heal::Start(host)));
+    }
+
     /// Ends whatever a host still does.
     fn down(&mut self, host: usize) {
         self.world.scheduler.kill(self.world.life(host));
@@ -333,7 +360,7 @@ impl History {
                 self.world.note(format!("host {host} is killed"));
                 self.down(host);
                 self.world.check_all();
-                self.heals.push((later, Heal::Start(host)));
+                self.starts_again(host, later);
             }
             2..=4 => {
                 self.world.note(format!("the power of host {host} is cut"));
@@ -344,7 +371,7 @@ impl History {
                     station.store.power_cut_seeded(seed);
                 }
                 self.world.check_all();
-                self.heals.push((later, Heal::Start(host)));
+                self.starts_again(host, later);
             }
             5 if self.hosts.len() > 1 => {
                 let other = (host + 1) % self.hosts.len();

@@ -81,6 +81,14 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
+    /// Puts aside what could not be when it was judged; to be called when the station can be listed.
+    pub(super) fn put_aside_again(&mut self, station: &str) -> Result<(), EngineError> {
+        if !self.stayed.remove(station) {
+            return Ok(());
+        }
+        crate::recover::quarantine_again(&self.setup, &self.ledger, &self.reader, &self.places)
+    }
+
     fn move_aside(
         &mut self,
         row: &FileRow,
@@ -132,6 +140,7 @@ impl Dispatcher<'_> {
                 }
                 Err(thalweg_store::StoreError::AlreadyExists { .. }) => {}
                 Err(error) => {
+                    self.stayed.insert(row.station.clone());
                     let message = format!("it stays where it is: {}", crate::runner::publish::in_full(&error));
                     self.say(&Event::FileTrouble { station: row.station.clone(), path: row.path.clone(), message });
                     return None;

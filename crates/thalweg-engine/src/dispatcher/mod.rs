@@ -231,6 +231,8 @@ pub(crate) struct Dispatcher<'r> {
     staging_mark: String,
     /// Stations where something staged may be left, and when they are looked at again.
     unswept: BTreeMap<String, Timestamp>,
+    /// Stations at which a bad file could not be put aside.
+    stayed: std::collections::BTreeSet<String>,
     watchdog: Option<(Duration, std::time::Instant)>,
 }
 
@@ -315,6 +317,7 @@ impl<'r> Dispatcher<'r> {
             outcome: Outcome::default(),
             staging_mark,
             unswept: BTreeMap::new(),
+            stayed: std::collections::BTreeSet::new(),
             watchdog: crate::notify::watchdog().map(|every| (every / 2, std::time::Instant::now())),
         };
         dispatcher.begin_work()?;

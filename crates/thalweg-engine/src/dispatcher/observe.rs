@@ -665,6 +665,7 @@ impl Dispatcher<'_> {
                 let gone = u64::try_from(gone).unwrap_or(u64::MAX);
                 self.say(&Event::Listed { station: station.clone(), files: end.entries, changed: 0, gone });
                 self.trust_again(&station)?;
+                self.put_aside_again(&station)?;
             }
         }
         let every = self.flow.stations.get(&station).map_or(thalweg_flow::RESCAN, |station| station.rescan);
