@@ -6,7 +6,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use thalweg_core::{ContentHash, RelPath};
 use thalweg_engine::watch::WatchKind;
 use thalweg_engine::{Engine, Handle, Mode, Setup};
@@ -93,7 +92,6 @@ struct History {
 pub fn live(seed: u64, faults: u64, story: bool) -> Result<Shown, String> {
     let script = Script::new(seed);
     let flow = flow_of(&script.flow)?;
-    let _one = OneProcessor::stay();
     let shared = Path::new("/dev/shm");
     let folder = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
     let folder = folder.map_err(|error| format!("no folder for ledgers: {error}"))?;
@@ -128,26 +126,6 @@ pub fn live(seed: u64, faults: u64, story: bool) -> Result<Shown, String> {
         broken: present.broken.clone(),
         story: present.story.clone(),
     })
-}
-
-/// The threads of a history take turns; a turn that passes to another processor has to wake that first, which takes longer
-/// than most turns. So they stay together until this is dropped.
-struct OneProcessor(Option<CpuSet>);
-
-impl OneProcessor {
-    fn stay() -> Self {
-        let all = sched_getaffinity(None).ok();
-        let mut here = CpuSet::new();
-        here.set(sched_getcpu());
-        Self(all.filter(|_| sched_setaffinity(None, &here).is_ok()))
-    }
-}
-
-impl Drop for OneProcessor {
-    fn drop(&mut self) {
-        // The next history goes where there is room then.
-        let _ = self.0.take().map(|all| sched_setaffinity(None, &all));
-    }
 }
 
 /// Reads a flow, each text once.

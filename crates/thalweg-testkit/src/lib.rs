@@ -7,6 +7,7 @@
 
 pub mod history;
 pub mod host;
+mod processor;
 pub mod schedule;
 pub mod script;
 pub mod seed;
@@ -14,6 +15,7 @@ pub mod store;
 pub mod world;
 
 pub use history::{Shown, live};
+pub use processor::stay_on_processor;
 
 /// Returns an error with its causes.
 fn in_full(error: &dyn std::error::Error) -> String {

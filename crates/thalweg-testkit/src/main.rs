@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use thalweg_testkit::live;
+use thalweg_testkit::{live, stay_on_processor};
 
 /// Live through simulated histories of engines whose hosts die, whose disks fill and whose links break.
 #[derive(Debug, Parser)]
@@ -45,42 +45,47 @@ fn main() -> ExitCode {
     let (lived, steps, faults, failed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let stop = AtomicBool::new(false);
     let print = Mutex::new(());
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        return;
+    let live_through = || {
+        while !stop.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return;
+            }
+            let shown = live(seed, arguments.faults, arguments.story);
+            let _one_at_a_time = print.lock();
+            match shown {
+                Ok(shown) => {
+                    steps.fetch_add(shown.steps, Ordering::Relaxed);
+                    faults.fetch_add(shown.faults, Ordering::Relaxed);
+                    if arguments.story {
+                        shown.story.iter().for_each(|line| println!("{line}"));
+                        println!("seed {seed}: {} steps, trace {:016x}", shown.steps, shown.trace);
                     }
-                    let shown = live(seed, arguments.faults, arguments.story);
-                    let _one_at_a_time = print.lock();
-                    match shown {
-                        Ok(shown) => {
-                            steps.fetch_add(shown.steps, Ordering::Relaxed);
-                            faults.fetch_add(shown.faults, Ordering::Relaxed);
-                            if arguments.story {
-                                shown.story.iter().for_each(|line| println!("{line}"));
-                                println!("seed {seed}: {} steps, trace {:016x}", shown.steps, shown.trace);
-                            }
-                            if !shown.broken.is_empty() {
-                                failed.fetch_add(1, Ordering::Relaxed);
-                                println!("seed {seed}: {}", shown.broken.join("; "));
-                                println!("  again: cargo run -p thalweg-testkit -- --first {seed} --seeds 1 --story");
-                                stop.store(!arguments.keep_going, Ordering::Relaxed);
-                            }
-                        }
-                        Err(what) => {
-                            failed.fetch_add(1, Ordering::Relaxed);
-                            eprintln!("seed {seed}: {what}");
-                            stop.store(true, Ordering::Relaxed);
-                        }
-                    }
-                    let lived = lived.fetch_add(1, Ordering::Relaxed) + 1;
-                    if lived.is_multiple_of(5000) {
-                        eprintln!("{lived} histories after {} s", began.elapsed().as_secs());
+                    if !shown.broken.is_empty() {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                        println!("seed {seed}: {}", shown.broken.join("; "));
+                        println!("  again: cargo run -p thalweg-testkit -- --first {seed} --seeds 1 --story");
+                        stop.store(!arguments.keep_going, Ordering::Relaxed);
                     }
                 }
+                Err(what) => {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                    eprintln!("seed {seed}: {what}");
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+            let lived = lived.fetch_add(1, Ordering::Relaxed) + 1;
+            if lived.is_multiple_of(5000) {
+                eprintln!("{lived} histories after {} s", began.elapsed().as_secs());
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for job in 0..jobs {
+            let live_through = &live_through;
+            scope.spawn(move || {
+                stay_on_processor(job);
+                live_through();
             });
         }
     });
