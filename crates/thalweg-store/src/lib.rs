@@ -24,5 +24,5 @@ pub use hash::{FolderHasher, Hashed, Hasher, hash, hash_stream};
 pub use local::{DiskStore, LocalStore, RootId};
 pub use memory::{CallInfo, Fault, MemoryStore, Moment};
 pub use meta::{Entry, Kind, Meta, Space};
-pub use store::{OldContent, Publish, ReadStable, STAGING, Store, TRASH, WriteStaged, is_own_folder};
+pub use store::{DROPPED, OldContent, Publish, ReadStable, STAGING, Store, TRASH, WriteStaged, is_own_folder};
 pub use writers::OpenWriters;

@@ -14,6 +14,9 @@ pub const STAGING: &str = ".thalweg-staging";
 /// Name of the folder that holds removed files until their time is over; no walk enters it.
 pub const TRASH: &str = ".thalweg-trash";
 
+/// Folder in the trash for files that are unlinked as soon as they are proven; left full only by a crash.
+pub const DROPPED: &str = ".thalweg-trash/dropped";
+
 /// Tells if a name belongs to the program itself: a staging or trash folder.
 pub fn is_own_folder(name: &str) -> bool {
     name == STAGING || name == TRASH

@@ -11,7 +11,7 @@ use thalweg_engine::watch::WatchKind;
 use thalweg_engine::{Engine, Handle, Mode, Setup};
 use thalweg_flow::{Flow, Nowhere, Settings, Source, parse};
 use thalweg_ledger::{Ledger, RunFilter, RunState};
-use thalweg_store::{Fault, STAGING};
+use thalweg_store::Fault;
 
 use crate::host::SimulatedHost;
 use crate::schedule::{Scheduler, Turn};
@@ -37,8 +37,8 @@ pub struct Shown {
 /// Steps after which a history that does not come to rest is given up.
 const TOO_LONG: u64 = 60_000;
 
-/// Tries at peace before the end is judged: seconds that pass at each.
-const PEACE: [i64; 7] = [60, 120, 600, 3 * 3600, 300, 30 * 3600, 30 * 3600];
+/// Tries at peace before the end is judged: seconds that pass at each. After a month nobody comes back for what lies about.
+const PEACE: [i64; 8] = [60, 120, 600, 3 * 3600, 300, 30 * 3600, 30 * 3600, 31 * 24 * 3600];
 
 /// A time in which everything has its turn, and the pause made before it passes, seconds.
 const LONG: i64 = 3600;
@@ -78,8 +78,6 @@ struct History {
     heals: Vec<(i64, Heal)>,
     faults: u64,
     is_paused: bool,
-    /// Hosts whose power was cut.
-    dark: BTreeSet<usize>,
     /// A disk said that it had flushed what it had not.
     lied: bool,
 }
@@ -107,7 +105,6 @@ pub fn live(seed: u64, faults: u64, story: bool) -> Result<Shown, String> {
         heals: Vec::new(),
         faults: 0,
         is_paused: false,
-        dark: BTreeSet::new(),
         lied: false,
     };
     history.through(faults);
@@ -343,7 +340,6 @@ impl History {
             2..=4 => {
                 self.world.note(format!("the power of host {host} is cut"));
                 self.down(host);
-                self.dark.insert(host);
                 let seed = self.chance.number();
                 for station in self.world.stations.iter().filter(|station| station.host == host) {
                     station.store.power_cut_seeded(seed);
@@ -487,13 +483,7 @@ impl History {
         let (expected, free) = self.world.script.expected();
         let mut found = BTreeMap::new();
         for station in &self.world.stations {
-            // The host of a mounted station goes dark: what another has just cleared away there may be back, until that
-            // one starts again.
-            let litter = self.hosts.len() > 1 && self.dark.contains(&station.host);
             for (path, _) in station.store.files() {
-                if litter && path.as_str().starts_with(STAGING) {
-                    continue;
-                }
                 let name = format!("{}/{path}", station.name);
                 let content = station.store.contents(&path).unwrap_or_default();
                 if name.ends_with(".report.json") || free.contains(&name) {

@@ -280,16 +280,16 @@ impl Script {
                 files.insert(format!("site/special/{}.dat", story.stem), content.to_owned());
                 // The file goes from its place at the site as soon as it is there; who asks later cannot see it.
                 free.push(format!("radar/{}", story.path()));
-                // A sender that was killed before it had recorded what it sent sends it once more.
-                if self.ledgers > 1 {
-                    free.push(format!("site/{}", story.path()));
-                }
+                // A sender that was killed, or told that it had failed, before it had recorded what it sent sends it once
+                // more.
+                free.push(format!("site/{}", story.path()));
             } else if is_bad(content) {
                 free.retain(|path| !path.starts_with("site/quarantine/") || !path.ends_with(&story.path()));
                 files.insert(format!("site/quarantine/{}", story.path()), content.to_owned());
                 free.push(format!("radar/{}", story.path()));
                 if self.ledgers > 1 {
                     free.push(format!("site/{}", story.path()));
+                    free.push(format!("site/quarantine/{}.2", story.path()));
                 }
             } else {
                 let calc = calc(key, content);

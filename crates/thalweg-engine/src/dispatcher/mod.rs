@@ -231,6 +231,8 @@ pub(crate) struct Dispatcher<'r> {
     staging_mark: String,
     /// Stations where something staged may be left, and when they are looked at again.
     unswept: BTreeMap<String, Timestamp>,
+    /// When all were swept last.
+    swept: Timestamp,
     /// Stations at which a bad file could not be put aside.
     stayed: std::collections::BTreeSet<String>,
     watchdog: Option<(Duration, std::time::Instant)>,
@@ -317,6 +319,7 @@ impl<'r> Dispatcher<'r> {
             outcome: Outcome::default(),
             staging_mark,
             unswept: BTreeMap::new(),
+            swept: latest,
             stayed: std::collections::BTreeSet::new(),
             watchdog: crate::notify::watchdog().map(|every| (every / 2, std::time::Instant::now())),
         };
@@ -628,8 +631,7 @@ impl<'r> Dispatcher<'r> {
         self.unswept.values_mut().for_each(|at| *at = now);
         self.sweep();
         // Empty folders of the program's own go; one that is not empty stays.
-        let own =
-            [thalweg_store::STAGING.to_owned(), format!("{}/dropped", thalweg_store::TRASH)].map(RelPath::from_text);
+        let own = [thalweg_store::STAGING, thalweg_store::DROPPED].map(RelPath::from_text);
         for (_, _, store) in self.places.stations() {
             for folder in &own {
                 let _ = store.remove_empty_folders(folder, &RelPath::default());

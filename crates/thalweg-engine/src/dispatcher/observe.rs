@@ -179,15 +179,19 @@ impl Dispatcher<'_> {
                 let id = row.id;
                 self.ledger.write(move |tx| tx.mark_closed(id))?;
             }
-            if outcome.change != Change::Same {
-                let fact = file_fact(&self.flow, row.clone());
-                if released(&self.flow, &fact).is_some() {
-                    releases.insert((row.station.clone(), row.product.clone()));
-                }
-                self.changed.push(fact);
-            }
             if row.state == FileState::Settling {
                 self.settles(&row)?;
+            }
+            if outcome.change != Change::Same {
+                let read_now = self.settling.get(&row.id).is_some_and(|file| file.in_work);
+                let fact = file_fact(&self.flow, row);
+                if released(&self.flow, &fact).is_some() {
+                    releases.insert((fact.station.clone(), fact.product.clone()));
+                }
+                // What is new and being read is told of in a moment, by what comes of that.
+                if outcome.change != Change::New || !read_now {
+                    self.changed.push(fact);
+                }
             }
         }
         self.release_series(&releases)
@@ -383,6 +387,7 @@ impl Dispatcher<'_> {
                     self.outcome.failed += 1;
                     self.note_file("file_trouble", &row, &failure.message, now)?;
                     self.again(take.file, tries, now);
+                    self.changed.push(file_fact(&self.flow, row));
                 }
             }
         }

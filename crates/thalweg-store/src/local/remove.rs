@@ -8,10 +8,7 @@ use super::publish::rename_no_replace;
 use super::staging::{base_for, is_plain_name};
 use super::{DiskStore, Place};
 use crate::disk::{Disk, Entries, Listed};
-use crate::{Meta, OldContent, StoreError, TRASH};
-
-/// Folder in the trash for files that are unlinked as soon as they are proven; left full only by a crash.
-const DROPPED: &str = "dropped";
+use crate::{DROPPED, Meta, OldContent, StoreError, TRASH};
 
 /// Removes a name and, if it is a folder, all below it; counts the files.
 pub(super) fn tree<D: Disk>(disk: &D, folder: &D::Handle, name: &[u8], files: &mut u64) -> Result<(), Errno> {
@@ -48,11 +45,12 @@ fn trash_place<D: Disk>(
     path: &RelPath,
     old: OldContent<'_>,
 ) -> Result<Place<D>, StoreError> {
-    let trash = base_for(store, action, path)?.join(TRASH);
+    let base = base_for(store, action, path)?;
+    let trash = base.join(TRASH);
     let (process, number) = store.disk.unique();
     let unique = format!("{process}-{number}");
     let (to, durable) = match old {
-        OldContent::Drop => (trash.join(DROPPED).join(&unique), false),
+        OldContent::Drop => (base.join(DROPPED).join(&unique), false),
         OldContent::Trash { day } => {
             if !is_plain_name(day) {
                 return Err(StoreError::BadName { action, path: RelPath::from_bytes(day.as_bytes()) });
@@ -115,7 +113,7 @@ pub(super) fn verified<D: Disk>(
     }
 }
 
-/// See [`crate::Store::empty_trash`]. Files that a crash left half removed are asked for as `dropped`.
+/// See [`crate::Store::empty_trash`].
 pub(super) fn empty_trash<D: Disk>(store: &DiskStore<D>, is_over: &dyn Fn(&str) -> bool) -> Result<u64, StoreError> {
     let trash = RelPath::from_text(TRASH);
     let fail = |errno| StoreError::from_errno("empty the trash", &trash, errno);
