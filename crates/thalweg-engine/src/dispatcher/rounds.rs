@@ -70,7 +70,7 @@ impl Dispatcher<'_> {
         self.dirty_step(step, station)
     }
 
-    // A round is over when none of its keys is ready or running.
+    // A round is over when none of its keys is ready or running, and no file is being read.
     fn end_round(&mut self, step: &str, station: &str) -> Result<(), EngineError> {
         let waiting = self.ready.keys().any(|key| key.step == step && key.station == station)
             || self.dirty.iter().any(|key| key.step == step && key.station == station)
@@ -79,7 +79,8 @@ impl Dispatcher<'_> {
         let now = self.now();
         let hours = self.flow.steps.get(step).and_then(|step| step.hours.as_ref());
         let waiting = waiting || hours.is_some_and(|hours| !hours.holds(now));
-        if waiting || !self.changed.is_empty() || self.scans.values().any(|scan| scan.under_way) {
+        let reading = self.settling.values().any(|file| file.in_work);
+        if waiting || reading || !self.changed.is_empty() || self.scans.values().any(|scan| scan.under_way) {
             return Ok(());
         }
         let (name, at, now) = (step.to_owned(), station.to_owned(), self.now());
