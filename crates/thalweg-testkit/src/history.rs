@@ -486,7 +486,9 @@ impl History {
             for (path, _) in station.store.files() {
                 let name = format!("{}/{path}", station.name);
                 let content = station.store.contents(&path).unwrap_or_default();
-                if name.ends_with(".report.json") || free.contains(&name) {
+                // A report that was being written when the end came leaves its temporary name.
+                let report = name.ends_with(".report.json") || path.file_name().starts_with(".thalweg-");
+                if report || free.contains(&name) {
                     continue;
                 }
                 found.insert(name, String::from_utf8_lossy(&content).into_owned());

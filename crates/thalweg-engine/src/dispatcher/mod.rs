@@ -341,7 +341,9 @@ impl<'r> Dispatcher<'r> {
         self.ask_versions()?;
         // Between two starts the clock may have been set back, too.
         let now = self.now();
-        self.ledger.write(move |tx| tx.clock_went_back(now, false))?;
+        // The clock may have been set right while no engine was at work.
+        let ahead = self.reader.latest_moment()?.is_some_and(|at| at > now);
+        self.ledger.write(move |tx| tx.clock_went_back(now, ahead))?;
         let names: Vec<String> = self.places.stations().map(|(name, _, _)| name.to_owned()).collect();
         for station in names {
             for row in self.reader.settling(&station)? {

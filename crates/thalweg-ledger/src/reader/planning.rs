@@ -176,6 +176,15 @@ impl Reader {
         Ok(self.db.first(sql, [], |row| row.opt_time())?.flatten())
     }
 
+    /// Returns the latest moment that the newest rows tell of.
+    pub fn latest_moment(&self) -> Result<Option<Timestamp>, Error> {
+        let sql = "SELECT max(at) FROM (SELECT max(arrived, first_seen) AS at FROM files \
+                   WHERE id = (SELECT max(id) FROM files) \
+                   UNION ALL SELECT started FROM runs WHERE id = (SELECT max(id) FROM runs) \
+                   UNION ALL SELECT at FROM events WHERE id = (SELECT max(id) FROM events))";
+        Ok(self.db.first(sql, [], |row| row.opt_time())?.flatten())
+    }
+
     /// Returns how many keys of each step are in which state.
     pub fn step_summary(&self) -> Result<Vec<StepSummary>, Error> {
         let sql = "SELECT s.name, t.finished, t.there, t.next, t.keys FROM key_tallies t JOIN steps s ON s.id = t.step \

@@ -229,6 +229,7 @@ fn no_question_reads_a_whole_table() {
             r.files_overlapping(Some("a"), p, month, &[FileState::Present])?;
             r.files_without_coverage(Some("a"), p, &[])?;
             r.suspects("a", p)?;
+            r.latest_moment()?;
             r.newest("a", p, Some("site=sas"), true, 3)?;
             r.newest("a", p, None, true, 3)?;
             r.newest("a", p, None, false, 3)?;
