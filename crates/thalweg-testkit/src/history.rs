@@ -38,7 +38,7 @@ pub struct Shown {
 const TOO_LONG: u64 = 60_000;
 
 /// Tries at peace before the end is judged: seconds that pass at each. After a month nobody comes back for what lies about.
-const PEACE: [i64; 8] = [60, 120, 600, 3 * 3600, 300, 30 * 3600, 30 * 3600, 31 * 24 * 3600];
+const PEACE: [i64; 6] = [60, 120, 600, 3 * 3600, 300, 31 * 24 * 3600];
 
 /// A time in which everything has its turn, and the pause made before it passes, seconds.
 const LONG: i64 = 3600;
