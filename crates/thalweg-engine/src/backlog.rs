@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thalweg_core::{RelPath, Timestamp};
 use thalweg_flow::planner::{FileFact, Origin as By};
 use thalweg_flow::{Flow, When};
-use thalweg_ledger::{FileId, FileRow, Ledger, Observed, Origin, Reader, RunFilter, Stat};
+use thalweg_ledger::{FileId, FileRow, Ledger, Observed, Origin, Reader, Stat};
 use thalweg_store::{Entry, Kind};
 
 use crate::classify::{Classifier, identity};
@@ -184,16 +184,10 @@ impl Engine {
         let flow = &self.setup.flow;
         let reader = self.ledger.reader()?;
         let mut first = FirstRun::default();
-        // A ledger of an earlier version of the program has runs and no word on what they met.
-        let ran_before = !reader.runs(&RunFilter::default(), 1)?.is_empty();
         for station in self.places.stations().map(|(name, _, _)| name.to_owned()) {
             let known = reader.meta(&met_name(&station))?;
-            let listed = reader.last_ok_listing(&station)?.is_some();
-            let known: BTreeSet<String> = match known {
-                Some(text) => serde_json::from_str(&text).unwrap_or_default(),
-                None if ran_before && listed => flow.products.keys().cloned().collect(),
-                None => BTreeSet::new(),
-            };
+            let known: BTreeSet<String> =
+                known.map(|text| serde_json::from_str(&text).unwrap_or_default()).unwrap_or_default();
             let all: BTreeSet<String> = flow.products.keys().cloned().collect();
             let new: BTreeSet<String> = all.difference(&known).cloned().collect();
             let taken = taken_at(flow, &station, &new);

@@ -44,6 +44,26 @@ fn without_an_answer_nothing_is_begun() {
 }
 
 #[test]
+fn what_was_asked_for_before_the_first_run_is_no_answer() {
+    let folder = old();
+    let at = folder.path();
+    run(at, &["make", "copy", "--from", "2024-01-31T04:00:00Z", "--to", "2024-01-31T06:00:00Z"], 0);
+    assert_eq!(outputs(at), 1);
+    run(at, &["run", "--once"], 5);
+    let (out, _) = run(at, &["run", "--once", "--no-backlog"], 0);
+    assert!(out.contains("files that are there already are entered as known"), "{out}");
+    assert_eq!(outputs(at), 1, "what is left alone is not made");
+}
+
+#[test]
+fn after_a_refused_run_the_plan_says_what_there_is_to_do() {
+    let folder = old();
+    run(folder.path(), &["run", "--once"], 5);
+    let plan = json(folder.path(), &["plan"]);
+    assert_eq!(plan["steps"][0]["counts"]["ready"], 3, "{plan:#}");
+}
+
+#[test]
 fn with_backlog_all_are_done() {
     let folder = old();
     let (out, _) = run(folder.path(), &["run", "--once", "--backlog"], 0);
