@@ -105,9 +105,8 @@ pub(crate) fn stage_file(
     }
     // The source decides first: a version that changed is worth nothing, whatever the destination says.
     let source_meta = reader.finish(at).map_err(at_source())?;
-    if options.verify == Verify::Readback {
-        writer.flush_to_medium().map_err(at_destination())?;
-    }
+    // Through the handle that wrote it: of a server that started again meanwhile only that one tells.
+    writer.flush_to_medium().map_err(at_destination())?;
     let mode = options.mode.unwrap_or(source_meta.mode & 0o777);
     let written =
         writer.finish(options.keep_mtime.then_some(source_meta.mtime_ns), Some(mode)).map_err(at_destination())?;
