@@ -17,6 +17,7 @@ pub mod keep;
 mod key;
 pub mod keys;
 pub mod memory;
+mod moment;
 mod outputs;
 mod ready;
 mod reason;
