@@ -192,6 +192,23 @@ pub struct NewEvent {
     pub data: Option<Json>,
 }
 
+impl NewEvent {
+    /// Makes one that is about nothing in particular.
+    pub fn new(kind: &str, at: Timestamp) -> Self {
+        Self {
+            at,
+            kind: kind.to_owned(),
+            subject: None,
+            station: None,
+            product: None,
+            fields_key: None,
+            path: None,
+            run: None,
+            data: None,
+        }
+    }
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, Serialize)]
 pub struct EventRow {

@@ -119,6 +119,25 @@ pub struct RunEnd {
     pub report: Option<Json>,
 }
 
+impl RunEnd {
+    /// Makes the end of a run of which nothing else is known.
+    pub fn new(state: RunState, ended: Timestamp) -> Self {
+        Self {
+            state,
+            class: None,
+            message: None,
+            ended,
+            exit: None,
+            signal: None,
+            retry_at: None,
+            user_ms: None,
+            system_ms: None,
+            peak_kib: None,
+            report: None,
+        }
+    }
+}
+
 /// One attempt at a task.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunRow {
