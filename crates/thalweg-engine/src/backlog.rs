@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 use thalweg_core::{RelPath, Timestamp};
 use thalweg_flow::planner::{FileFact, Origin as By};
-use thalweg_flow::{Flow, When};
+use thalweg_flow::{Flow, Step, When};
 use thalweg_ledger::{FileId, FileRow, Ledger, Observed, Origin, Reader, Stat};
 use thalweg_store::{Entry, Kind};
 
@@ -151,6 +151,9 @@ pub struct OfStep {
     pub bytes: u64,
 }
 
+/// Files by station and product.
+type Found = BTreeMap<(String, String), Vec<(RelPath, Stat)>>;
+
 /// What a `run` meets for the first time.
 #[derive(Debug, Default)]
 pub struct FirstRun {
@@ -160,7 +163,7 @@ pub struct FirstRun {
     pub bytes: u64,
     /// The same for each step that takes files from outside.
     pub steps: Vec<OfStep>,
-    found: BTreeMap<(String, String), Vec<(RelPath, Stat)>>,
+    found: Found,
     met: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -190,10 +193,10 @@ impl Engine {
                 known.map(|text| serde_json::from_str(&text).unwrap_or_default()).unwrap_or_default();
             let all: BTreeSet<String> = flow.products.keys().cloned().collect();
             let new: BTreeSet<String> = all.difference(&known).cloned().collect();
-            let taken = taken_at(flow, &station, &new);
             if new.is_empty() {
                 continue;
             }
+            let taken = taken_at(flow, &station, &new);
             if !taken.is_empty() {
                 let Some(found) = list(flow, &self.classifier, &self.places, &station, &taken) else { continue };
                 first.found.extend(found);
@@ -302,9 +305,7 @@ impl FirstRun {
             }
             let mut sum = OfStep { step: step.name.clone(), files: 0, bytes: 0 };
             for ((station, product), files) in &self.found {
-                let takes = step.takes.contains(product)
-                    && step.at.iter().any(|at| step.sources(at).contains(&station.as_str()));
-                if takes {
+                if step.takes_from(station, product) {
                     let (files, bytes) = of(files);
                     sum.files += files;
                     sum.bytes += bytes;
@@ -317,14 +318,12 @@ impl FirstRun {
     }
 }
 
-// The products that a step takes at a station by itself.
+// Those of these products of which a step takes files at a station by itself.
 fn taken_at(flow: &Flow, station: &str, among: &BTreeSet<String>) -> BTreeSet<String> {
-    let steps = flow.steps.values().filter(|step| !matches!(step.when, When::Asked));
-    let here = steps.filter(|step| step.at.iter().any(|at| step.sources(at).contains(&station)));
-    here.flat_map(|step| &step.takes).filter(|product| among.contains(*product)).cloned().collect()
+    let by_itself = |step: &&Step| !matches!(step.when, When::Asked);
+    let taken = |product: &&String| flow.steps.values().filter(by_itself).any(|step| step.takes_from(station, product));
+    among.iter().filter(taken).cloned().collect()
 }
-
-type Found = BTreeMap<(String, String), Vec<(RelPath, Stat)>>;
 
 fn list(
     flow: &Flow,

@@ -12,7 +12,7 @@ use crate::watch::is_temporary;
 
 /// The patterns of one flow, by station.
 #[derive(Debug)]
-pub(crate) struct Classifier {
+pub struct Classifier {
     by_station: BTreeMap<String, Vec<(String, Pattern)>>,
     /// Folders in which nothing is looked for: bad files are put there.
     aside: BTreeSet<String>,
@@ -22,7 +22,8 @@ pub(crate) struct Classifier {
 pub(crate) const QUARANTINE: &str = "quarantine";
 
 impl Classifier {
-    pub(crate) fn new(flow: &Flow) -> Self {
+    /// Gathers the patterns of a flow.
+    pub fn new(flow: &Flow) -> Self {
         let mut by_station: BTreeMap<String, Vec<(String, Pattern)>> = BTreeMap::new();
         for station in flow.stations.keys() {
             let mut patterns: Vec<(bool, String, Pattern)> = flow
@@ -41,7 +42,7 @@ impl Classifier {
     }
 
     /// Tells if nothing below a folder can be of interest.
-    pub(crate) fn skips(&self, station: &str, folder: &RelPath) -> bool {
+    pub fn skips(&self, station: &str, folder: &RelPath) -> bool {
         if self.is_aside(folder) {
             return true;
         }
@@ -72,7 +73,7 @@ impl Classifier {
     }
 
     /// Returns the product of a path and the fields of its name.
-    pub(crate) fn product<'a>(
+    pub fn product<'a>(
         &self,
         flow: &'a Flow,
         station: &str,

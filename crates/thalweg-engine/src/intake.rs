@@ -67,7 +67,7 @@ impl Intake {
         Self { jobs: Some(jobs), threads, host: setup.host.clone() }
     }
 
-    /// Hands a file over; false when too many wait already, then it is offered again later.
+    /// Hands a file over; false when nobody reads any more, then it is offered again later.
     pub(crate) fn offer(&self, take: Take) -> bool {
         let taken = self.jobs.as_ref().is_some_and(|jobs| jobs.send(take).is_ok());
         self.host.told();

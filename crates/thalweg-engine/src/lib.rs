@@ -32,12 +32,13 @@ mod verify;
 mod versions;
 pub mod watch;
 
+pub use classify::Classifier;
 pub use engine::{Adopt, Engine, Handle, Mode, Outcome, Request, carry_out, engine_pid};
 pub use error::EngineError;
 pub use event::Event;
 pub use facts::LedgerFacts;
 pub use host::{Host, ThisHost, Watching, Working};
-pub use logs::{ENGINE_LOG_END, ENGINE_LOG_START, LOG_FOLDER, PRUNED_TO};
+pub use logs::{ENGINE_LOG_END, ENGINE_LOG_START, log_folder_in_use, logs_pruned_to};
 pub use scan::Strangers;
 pub use settings::settings_digests;
 pub use setup::{MissingRoot, Places, Setup, host_name, makes_root, root_of};

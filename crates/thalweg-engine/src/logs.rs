@@ -9,15 +9,34 @@ use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 use thalweg_core::Timestamp;
+use thalweg_ledger::Reader;
 
 /// Under this name the ledger keeps where the logs are.
-pub const LOG_FOLDER: &str = "log_folder";
+pub(crate) const LOG_FOLDER: &str = "log_folder";
 /// Under this name the ledger keeps up to which run logs were removed.
-pub const PRUNED_TO: &str = "logs_pruned_to";
+pub(crate) const PRUNED_TO: &str = "logs_pruned_to";
 /// How the name of an engine's log begins; the day follows.
 pub const ENGINE_LOG_START: &str = "engine-";
 /// How the name of an engine's log ends.
 pub const ENGINE_LOG_END: &str = ".log";
+
+/// Returns where the last engine said that its logs are.
+///
+/// # Errors
+///
+/// Those of the ledger.
+pub fn log_folder_in_use(reader: &Reader) -> Result<Option<PathBuf>, thalweg_ledger::Error> {
+    Ok(reader.meta(LOG_FOLDER)?.map(PathBuf::from))
+}
+
+/// Returns the greatest number of a run whose log was removed as an old one; 0 if none was.
+///
+/// # Errors
+///
+/// Those of the ledger.
+pub fn logs_pruned_to(reader: &Reader) -> Result<i64, thalweg_ledger::Error> {
+    Ok(reader.meta(PRUNED_TO)?.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
 
 /// What stays.
 #[derive(Debug, Clone)]

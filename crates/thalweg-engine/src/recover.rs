@@ -51,19 +51,15 @@ pub(crate) fn recover(
     quarantine_again(setup, ledger, &reader, places)
 }
 
+fn finished(now: Timestamp) -> RunEnd {
+    RunEnd { message: Some("finished after a restart".into()), ..RunEnd::new(RunState::Done, now) }
+}
+
 fn lost(now: Timestamp) -> RunEnd {
     RunEnd {
-        state: RunState::Lost,
         class: Some(thalweg_core::ErrorClass::Transient),
         message: Some("the engine ended before the run did".into()),
-        ended: now,
-        exit: None,
-        signal: None,
-        retry_at: None,
-        user_ms: None,
-        system_ms: None,
-        peak_kib: None,
-        report: None,
+        ..RunEnd::new(RunState::Lost, now)
     }
 }
 
@@ -127,12 +123,7 @@ impl Work<'_> {
             .map(|output| RunOutput { published: true, ..output })
             .chain(edits.iter().map(|edit| edit.left.clone()))
             .collect();
-        let end = RunEnd {
-            state: RunState::Done,
-            class: None,
-            message: Some("finished after a restart".into()),
-            ..lost(now)
-        };
+        let end = finished(now);
         let parts = if updates { self.parts(run, &rows)? } else { Vec::new() };
         self.ledger.write(move |tx| {
             // What did get its name is the flow's own, also if the rest did not: the next attempt may replace it.
@@ -229,12 +220,7 @@ impl Work<'_> {
         let journal: Vec<RunOutput> =
             outputs.into_iter().map(|output| RunOutput { published: true, ..output }).collect();
         let (id, now) = (run.id, self.now);
-        let end = RunEnd {
-            state: RunState::Done,
-            class: None,
-            message: Some("finished after a restart".into()),
-            ..lost(now)
-        };
+        let end = finished(now);
         self.ledger.write(move |tx| {
             for row in &rows {
                 tx.put_output(row)?;

@@ -44,15 +44,12 @@ pub(crate) fn verify(
                     Some(message) => {
                         outcome.failed += 1;
                         let event = NewEvent {
-                            at: setup.clock.now(),
-                            kind: "verify_failed".into(),
-                            subject: None,
                             station: Some(station.to_owned()),
                             product: Some(row.product.clone()),
                             fields_key: Some(row.fields_key.clone()),
                             path: Some(row.path.clone()),
-                            run: None,
                             data: Some(serde_json::json!({ "message": message })),
+                            ..NewEvent::new("verify_failed", setup.clock.now())
                         };
                         ledger.write(move |tx| tx.event(&event).map(drop))?;
                     }

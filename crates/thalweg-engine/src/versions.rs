@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thalweg_flow::planner::VerbVersion;
 use thalweg_flow::{Flow, Step};
+use thalweg_ledger::Reader;
 
 use crate::Setup;
 use crate::child::{Command, Sandbox};
@@ -35,7 +36,19 @@ struct Asked {
     answer: VerbVersion,
 }
 
+/// Under this name the ledger keeps the last answers.
+pub(crate) const ANSWERS: &str = "verb_versions";
+
 impl VerbVersions {
+    /// Returns what the last engine was told.
+    ///
+    /// # Errors
+    ///
+    /// Those of the ledger.
+    pub fn kept(reader: &Reader) -> Result<Self, thalweg_ledger::Error> {
+        Ok(reader.meta(ANSWERS)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+
     /// Returns what the command of a step says; none if the step has nothing to ask.
     pub fn of(&self, step: &str) -> Option<VerbVersion> {
         self.0.get(step).map(|asked| asked.answer.clone())

@@ -755,6 +755,11 @@ impl Step {
         if self.from.is_empty() { vec![at] } else { self.from.iter().map(String::as_str).collect() }
     }
 
+    /// Tells if files of a product at a station are among its driving files.
+    pub fn takes_from(&self, station: &str, product: &str) -> bool {
+        self.takes.iter().any(|taken| taken == product) && self.at.iter().any(|at| self.sources(at).contains(&station))
+    }
+
     /// Tells if its outputs are built up from contributions.
     pub fn updates(&self) -> bool {
         self.makes.iter().any(|make| make.update)

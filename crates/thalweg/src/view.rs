@@ -44,8 +44,7 @@ impl View {
         let holds = reader.holds_active()?;
         let marks = Marks::read(project.flow(), &reader)?;
         // What the engine was told last holds while the programs' files are the same.
-        let kept = reader.meta("verb_versions")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let versions = VerbVersions::ask(&project.setup, &kept);
+        let versions = VerbVersions::ask(&project.setup, &VerbVersions::kept(&reader)?);
         let settings = settings_digests(&project.setup);
         Ok(Self { reader, places: Places::look(&project.setup), holds, running, settings, versions, marks, now })
     }

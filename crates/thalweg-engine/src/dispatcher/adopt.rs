@@ -6,11 +6,12 @@ use thalweg_core::Timestamp;
 use thalweg_flow::planner::adopt::{Adopting, Adoption, LeftOut, plan_adoption, steps_of};
 use thalweg_flow::{Compare, Step, WithWhat};
 use thalweg_ledger::{
-    Contribution, FileRow, InputRef, NewEvent, NewReceipt, NewRequest, NewRun, Origin, Output, RequestState, RunEnd,
-    RunOutput, RunState,
+    Contribution, FileRow, NewEvent, NewReceipt, NewRequest, NewRun, Origin, Output, RequestState, RunEnd, RunOutput,
+    RunState,
 };
 
 use super::Dispatcher;
+use super::parts::part;
 use crate::classify::identity;
 use crate::facts::{file_fact, where_holds};
 use crate::{Adopt, EngineError, Event, adopted};
@@ -172,17 +173,9 @@ impl Dispatcher<'_> {
         let mut entry = Entry {
             run: NewRun { pid: None, ..self.new_run(task, 1, &crate::host_name(), now) },
             end: RunEnd {
-                state: RunState::Done,
-                class: None,
                 message: Some(format!("adopted by {by}: it was there before")),
-                ended: now,
-                exit: None,
-                signal: None,
-                retry_at: None,
-                user_ms: None,
-                system_ms: None,
-                peak_kib: None,
                 report: Some(adopted::report(by)),
+                ..RunEnd::new(RunState::Done, now)
             },
             outputs: Vec::new(),
             files: Vec::new(),
@@ -195,7 +188,7 @@ impl Dispatcher<'_> {
             let by_data = product.compare == Compare::Data;
             let content = row.data_hash.filter(|_| by_data).or(row.content);
             let (Some(bytes), Some(content)) = (row.content, content) else { continue };
-            entry.outputs.push(RunOutput {
+            let output = RunOutput {
                 product: row.product.clone(),
                 fields_key: row.fields_key.clone(),
                 station: row.station.clone(),
@@ -204,21 +197,20 @@ impl Dispatcher<'_> {
                 size: row.stat.size,
                 staged_name: String::new(),
                 published: true,
-            });
+            };
+            if adoption.update {
+                entry.parts.push(part(task, &output, content));
+            }
+            entry.outputs.push(output);
             entry.events.push(NewEvent {
-                at: now,
-                kind: "adopted".into(),
                 subject: Some(task.key.step.clone()),
                 station: Some(row.station.clone()),
                 product: Some(row.product.clone()),
                 fields_key: Some(row.fields_key.clone()),
                 path: Some(row.path.clone()),
-                run: None,
                 data: Some(serde_json::json!({ "by": by, "key": task.key.text() })),
+                ..NewEvent::new("adopted", now)
             });
-            if adoption.update {
-                entry.parts.push(self.part(adoption, &row, content));
-            }
             let range = row.range();
             let file = Output {
                 identity: identity(product, row.fields, range, now),
@@ -239,29 +231,6 @@ impl Dispatcher<'_> {
             entry.files.push(file);
         }
         Ok(entry)
-    }
-
-    fn part(&self, adoption: &Adoption, row: &FileRow, content: thalweg_core::ContentHash) -> Contribution {
-        let task = &adoption.task;
-        let inputs = task.inputs.iter().filter(|input| input.role.is_empty() && input.counts);
-        Contribution {
-            product: row.product.clone(),
-            fields_key: row.fields_key.clone(),
-            content,
-            step: task.key.step.clone(),
-            step_version: i64::from(task.step_version),
-            verb_version: task.verb_version.clone(),
-            key: task.key.text(),
-            identity: task.identity,
-            run: None,
-            inputs: inputs
-                .map(|input| InputRef {
-                    product: input.product.clone(),
-                    fields_key: input.identity.clone(),
-                    content: input.hash,
-                })
-                .collect(),
-        }
     }
 }
 

@@ -73,10 +73,7 @@ impl Dispatcher<'_> {
         places.retain(|(station, product)| {
             which.station.is_none_or(|wanted| wanted == station)
                 && which.product.is_none_or(|wanted| wanted == product)
-                && step.is_none_or(|step| {
-                    step.takes.contains(product)
-                        && step.at.iter().any(|at| step.sources(at).contains(&station.as_str()))
-                })
+                && step.is_none_or(|step| step.takes_from(station, product))
         });
         if places.is_empty() {
             return Ok(0);

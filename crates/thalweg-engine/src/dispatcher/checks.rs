@@ -20,12 +20,12 @@ impl Dispatcher<'_> {
         if self.flow.checks.is_empty() || self.mode == crate::Mode::Once {
             return Ok(());
         }
-        if !self.is_taken_stock {
+        if !self.has_taken_stock {
             let listing = self.scans.values().any(|scan| scan.under_way && scan.due.is_none());
             let taking = self.settling.values().any(|file| file.in_work);
-            self.is_taken_stock = !listing && !taking && self.changed.is_empty() && self.dirty.is_empty();
+            self.has_taken_stock = !listing && !taking && self.changed.is_empty() && self.dirty.is_empty();
         }
-        if self.is_taken_stock { self.look_at_checks() } else { Ok(()) }
+        if self.has_taken_stock { self.look_at_checks() } else { Ok(()) }
     }
 
     /// Has the checks whose moment has come looked at on a thread of its own: a ledger can be large, and a disk silent.
@@ -77,15 +77,9 @@ impl Dispatcher<'_> {
             let text = worst.map(|finding| finding.text.clone()).unwrap_or_default();
             let changed = before != Some(found.level);
             let row = NewEvent {
-                at: found.at,
-                kind: "check".into(),
                 subject: Some(check.name.clone()),
-                station: None,
-                product: None,
-                fields_key: None,
-                path: None,
-                run: None,
                 data: Some(serde_json::json!({ "level": found.level, "before": before, "text": text })),
+                ..NewEvent::new("check", found.at)
             };
             let (name, value) = kept(&check, &found);
             self.ledger.write(move |tx| {

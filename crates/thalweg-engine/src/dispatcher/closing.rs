@@ -286,16 +286,12 @@ pub(super) fn run_output(flow: &thalweg_flow::Flow, output: &Staged, published: 
 
 pub(super) fn run_end(state: RunState, end: &End, now: Timestamp) -> RunEnd {
     RunEnd {
-        state,
-        class: None,
-        message: None,
-        ended: now,
         exit: end.exit,
         signal: end.signal,
-        retry_at: None,
         user_ms: u64::try_from(end.user.as_millis()).ok(),
         system_ms: u64::try_from(end.system.as_millis()).ok(),
         peak_kib: end.peak_rss.map(|bytes| bytes / 1024),
         report: (!end.reports.is_empty()).then(|| serde_json::to_value(&end.reports).unwrap_or_default()),
+        ..RunEnd::new(state, now)
     }
 }

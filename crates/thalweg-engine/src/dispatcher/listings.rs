@@ -29,6 +29,7 @@ impl Dispatcher<'_> {
         let Ok(reader) = self.ledger.reader() else { return };
         if whole {
             state.under_way = true;
+            state.changed = 0;
         }
         let (flow, classifier, tell) = (self.flow.clone(), self.classifier.clone(), self.inbox.clone());
         let (station, below) = (station.to_owned(), below.clone());
@@ -81,7 +82,8 @@ impl Dispatcher<'_> {
             }
             None => {
                 let gone = u64::try_from(gone).unwrap_or(u64::MAX);
-                self.say(&Event::Listed { station: station.clone(), files: end.entries, changed: 0, gone });
+                let changed = self.scans.get(&station).map_or(0, |scan| scan.changed);
+                self.say(&Event::Listed { station: station.clone(), files: end.entries, changed, gone });
                 self.trust_again(&station)?;
                 self.put_aside_again(&station)?;
             }

@@ -46,8 +46,7 @@ impl Dispatcher<'_> {
         if let Some(thread) = self.pruning.take() {
             thread.join();
         }
-        let before = self.reader.meta(PRUNED_TO)?.and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
-        if pruned.up_to > before {
+        if pruned.up_to > logs::logs_pruned_to(&self.reader)? {
             let text = pruned.up_to.to_string();
             self.ledger.write(move |tx| tx.meta_set(PRUNED_TO, &text))?;
         }

@@ -16,8 +16,10 @@ mod keys;
 mod listings;
 mod logs;
 mod observe;
+mod parts;
 mod requests;
 mod retain;
+mod retry;
 mod rounds;
 mod settle;
 mod slots;
@@ -187,8 +189,8 @@ pub(crate) struct Dispatcher<'r> {
     settings: BTreeMap<String, ContentHash>,
     pub(crate) versions: crate::VerbVersions,
     /// External commands are being asked for their versions.
-    asking: bool,
-    asked: std::time::Instant,
+    asking_versions: bool,
+    versions_asked: std::time::Instant,
     /// The day on which old logs were removed last.
     pruned: Option<String>,
     pruning: Option<Box<dyn Working>>,
@@ -226,7 +228,7 @@ pub(crate) struct Dispatcher<'r> {
     looks: BTreeMap<String, Timestamp>,
     looking: Option<Box<dyn Working>>,
     /// Tells if the files that were there at the start are known, so that checks can be looked at.
-    is_taken_stock: bool,
+    has_taken_stock: bool,
     /// When a keep sets out next that goes by the clock.
     next_turn: Option<Timestamp>,
     stopping: Option<(String, std::time::Instant)>,
@@ -245,6 +247,8 @@ pub(crate) struct Dispatcher<'r> {
 #[derive(Debug, Default)]
 struct ScanState {
     under_way: bool,
+    /// Files new or changed since it began.
+    changed: u64,
     again: bool,
     due: Option<Timestamp>,
 }
@@ -361,7 +365,7 @@ impl Dispatcher<'_> {
     /// Tells if nothing is under way that will tell of itself.
     fn is_idle(&self) -> bool {
         self.active.is_empty()
-            && !self.asking
+            && !self.asking_versions
             && self.pruning.is_none()
             && self.looking.is_none()
             && self.dirty.is_empty()

@@ -178,6 +178,9 @@ impl Dispatcher<'_> {
                 self.settles(&row)?;
             }
             if outcome.change != Change::Same {
+                if let Some(scan) = self.scans.get_mut(&row.station) {
+                    scan.changed += 1;
+                }
                 let read_now = self.settling.get(&row.id).is_some_and(|file| file.in_work);
                 let fact = file_fact(&self.flow, row);
                 if released(&self.flow, &fact).is_some() {
@@ -232,15 +235,10 @@ impl Dispatcher<'_> {
         }
         let message = format!("it is {what}, where a file is expected: it is left where it is");
         let event = NewEvent {
-            at: self.now(),
-            kind: "not_a_file".into(),
-            subject: None,
             station: Some(station.to_owned()),
-            product: None,
-            fields_key: None,
             path: Some(path.clone()),
-            run: None,
             data: Some(serde_json::json!({ "message": message })),
+            ..NewEvent::new("not_a_file", self.now())
         };
         self.ledger.write(move |tx| tx.event(&event).map(drop))?;
         self.outcome.failed += 1;
@@ -256,15 +254,12 @@ impl Dispatcher<'_> {
         now: Timestamp,
     ) -> Result<(), EngineError> {
         let event = NewEvent {
-            at: now,
-            kind: kind.to_owned(),
-            subject: None,
             station: Some(row.station.clone()),
             product: Some(row.product.clone()),
             fields_key: Some(row.fields_key.clone()),
             path: Some(row.path.clone()),
-            run: None,
             data: Some(serde_json::json!({ "message": message })),
+            ..NewEvent::new(kind, now)
         };
         self.ledger.write(move |tx| tx.event(&event).map(drop))?;
         Ok(())

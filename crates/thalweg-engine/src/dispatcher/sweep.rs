@@ -30,8 +30,8 @@ impl Dispatcher<'_> {
         self.sweep();
     }
 
-    /// A run could not discard what it staged at this station.
-    pub(super) fn is_unswept(&mut self, station: &str) {
+    /// Notes that a run could not discard what it staged at a station.
+    pub(super) fn note_unswept(&mut self, station: &str) {
         let at = self.now().checked_add(PAUSE).unwrap_or(Timestamp::MAX);
         self.unswept.entry(station.to_owned()).or_insert(at);
     }

@@ -1,15 +1,15 @@
 //! What runners tell: outputs journalled before they are published, ends recorded with all that follows from them.
 
 use jiff::SignedDuration;
-use thalweg_core::{ErrorClass, RelPath, Timestamp};
+use thalweg_core::{ErrorClass, Timestamp};
 use thalweg_flow::planner::{Facts, FileFact, FileQuery, KeyId, Task, touched_by_run};
 use thalweg_flow::{Retry, Verb};
-use thalweg_ledger::{Contribution, FileState, InputRef, Origin, RunId, RunOutput, RunState};
+use thalweg_ledger::{Contribution, RunId, RunOutput, RunState};
 
 use super::closing::{run_end, run_output};
 use super::{Active, Dispatcher};
 use crate::facts::file_fact;
-use crate::runner::{End, Failure, Go, How, Staged, Told};
+use crate::runner::{End, Failure, Go, Staged, Told};
 use crate::scan::{Seen, Sight, stat_of};
 use crate::{EngineError, Event};
 
@@ -79,8 +79,7 @@ impl Dispatcher<'_> {
             }
             if let Some(active) = self.active.get(&no) {
                 for output in outputs.iter().filter(|output| output.update) {
-                    let before = self.parts_in(output)?;
-                    parts.extend(self.contributions(active, output, &before));
+                    parts.extend(self.contributions(active, output)?);
                 }
             }
             going.push(no);
@@ -97,54 +96,6 @@ impl Dispatcher<'_> {
         }
     }
 
-    // An update whose output something else has changed since the flow made it: that is not built upon.
-    fn changed_outside(&self, outputs: &[Staged]) -> Result<Option<String>, EngineError> {
-        for output in outputs.iter().filter(|output| output.update && matches!(output.how, How::Replace(_))) {
-            let Some(row) = self.reader.file_at(&output.station, &output.path)? else { continue };
-            let made = self.reader.runs_making_path(&output.station, &output.path)?;
-            if row.origin == Origin::Seen && made.iter().any(|run| run.state == RunState::Done) {
-                return Ok(Some(format!("{} was changed by something else and is not replaced", output.path)));
-            }
-        }
-        Ok(None)
-    }
-
-    // An update that would replace a version with parts in it that the run neither worked on from nor took in again.
-    fn would_be_lost(&self, active: &Active, outputs: &[Staged]) -> Result<Vec<(String, RelPath)>, EngineError> {
-        let mut standing = Vec::new();
-        for output in outputs.iter().filter(|output| output.update && output.previous.is_none()) {
-            if !matches!(output.how, How::Replace(_)) {
-                continue;
-            }
-            let parts = self.parts_in(output)?;
-            let taken_in = |part: &Contribution| {
-                let own = active.tasks.iter().any(|task| task.key.step == part.step && task.key.text() == part.key);
-                let others = active.tasks.iter().flat_map(|task| &task.with_contributions);
-                own || others.clone().any(|other| other.step == part.step && other.key == part.key)
-                    || self.is_withdrawn(part)
-            };
-            if parts.is_empty() || !parts.iter().all(taken_in) {
-                standing.push((output.station.clone(), output.path.clone()));
-            }
-        }
-        Ok(standing)
-    }
-
-    fn parts_in(&self, output: &Staged) -> Result<Vec<Contribution>, EngineError> {
-        let Some(row) = self.reader.file_at(&output.station, &output.path)? else { return Ok(Vec::new()) };
-        let fact = file_fact(&self.flow, row);
-        let Some(hash) = fact.hash else { return Ok(Vec::new()) };
-        Ok(self.reader.contributions_of(&fact.product, &fact.identity, &hash)?)
-    }
-
-    // A part whose input was put aside or withdrawn is meant to go.
-    fn is_withdrawn(&self, part: &Contribution) -> bool {
-        part.inputs.iter().any(|input| {
-            let files = self.reader.files_of(None, &input.product, &input.fields_key).unwrap_or_default();
-            files.iter().any(|file| matches!(file.state, FileState::Quarantined | FileState::Withdrawn))
-        })
-    }
-
     // What is journalled and the ends of runs that stand by themselves are one transaction.
     fn record_ends(&mut self, ended: Vec<(u64, End)>, journal: Journal) -> Result<(), EngineError> {
         let mut done = Vec::new();
@@ -154,7 +105,7 @@ impl Dispatcher<'_> {
             if let Some(thread) = active.thread.take() {
                 thread.join();
             }
-            end.unswept.iter().for_each(|station| self.is_unswept(station));
+            end.unswept.iter().for_each(|station| self.note_unswept(station));
             for task in &active.tasks {
                 self.running.remove(&(task.key.step.clone(), task.key.text()));
             }
@@ -302,69 +253,6 @@ impl Dispatcher<'_> {
 
     fn more_of(&self, step: &str) -> bool {
         self.ready.keys().any(|key| key.step == step) || self.active.values().any(|active| active.held.step == step)
-    }
-
-    // What an update's new version holds: what the one before held, and the parts of this run's keys.
-    fn contributions(&self, active: &Active, output: &Staged, before: &[Contribution]) -> Vec<Contribution> {
-        let row = run_output(&self.flow, output, false);
-        let (product, fields_key) = (&row.product, &row.fields_key);
-        let content = row.content.unwrap_or(output.hash);
-        let one = |task: &Task| Contribution {
-            product: product.clone(),
-            fields_key: fields_key.clone(),
-            content,
-            step: task.key.step.clone(),
-            step_version: i64::from(task.step_version),
-            key: task.key.text(),
-            identity: task.identity,
-            run: active.runs.first().copied(),
-            inputs: task
-                .inputs
-                .iter()
-                .filter(|input| input.role.is_empty() && input.counts)
-                .map(|input| InputRef {
-                    product: input.product.clone(),
-                    fields_key: input.identity.clone(),
-                    content: input.hash,
-                })
-                .collect(),
-            verb_version: task.verb_version.clone(),
-        };
-        let mut all: Vec<Contribution> = active.tasks.iter().map(one).collect();
-        let taken_in: Vec<_> = active.tasks.iter().flat_map(|task| &task.with_contributions).collect();
-        let before = match output.previous {
-            Some(previous) => self.reader.contributions_of(product, fields_key, &previous).unwrap_or_default(),
-            None => before.to_vec(),
-        };
-        for part in before {
-            if all.iter().any(|own| own.step == part.step && own.key == part.key) {
-                continue;
-            }
-            let now = taken_in.iter().find(|other| other.step == part.step && other.key == part.key);
-            match now {
-                Some(now) => all.push(Contribution {
-                    content,
-                    step_version: i64::from(now.step_version),
-                    identity: now.identity,
-                    run: None,
-                    inputs: now
-                        .inputs
-                        .iter()
-                        .map(|used| InputRef {
-                            product: used.product.clone(),
-                            fields_key: used.identity.clone(),
-                            content: used.hash,
-                        })
-                        .collect(),
-                    verb_version: now.verb_version.clone(),
-                    ..part
-                }),
-                // What was worked on from is still in it.
-                None if output.previous.is_some() => all.push(Contribution { content, run: None, ..part }),
-                None => {}
-            }
-        }
-        all
     }
 
     fn record_failure(&mut self, active: &Active, end: &End, failure: &Failure) -> Result<(), EngineError> {

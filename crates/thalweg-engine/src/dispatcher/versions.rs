@@ -3,20 +3,17 @@
 use thalweg_flow::planner::VerbVersion;
 
 use super::{Dispatcher, Message};
+use crate::versions::ANSWERS;
 use crate::{EngineError, Event, VerbVersions};
 
 /// How soon a command that could not be asked is asked again.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(300);
 
-/// Under this name the ledger keeps the last answers.
-pub(crate) const ANSWERS: &str = "verb_versions";
-
 impl Dispatcher<'_> {
     /// Asks all commands, at the start and when another flow file is taken over.
     pub(super) fn ask_versions(&mut self) -> Result<(), EngineError> {
         self.retry_what_was_edited()?;
-        let kept = self.reader.meta(ANSWERS)?;
-        let before: VerbVersions = kept.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let before = VerbVersions::kept(&self.reader)?;
         let versions = VerbVersions::ask(&self.setup, &VerbVersions::default());
         self.versions = before;
         self.versions_said(versions, true)
@@ -24,18 +21,21 @@ impl Dispatcher<'_> {
 
     /// Has those asked again whose program has changed; what waits for them is told so meanwhile.
     pub(super) fn look_at_programs(&mut self) -> Result<(), EngineError> {
-        if self.asking || self.stopping.is_some() || self.flow.steps.values().all(|step| step.version_from.is_empty()) {
+        if self.asking_versions
+            || self.stopping.is_some()
+            || self.flow.steps.values().all(|step| step.version_from.is_empty())
+        {
             return Ok(());
         }
         let outdated = self.versions.outdated(&self.setup);
         // What may have passed by itself, as a busy host, is not asked for without end.
-        let again = self.versions.any_unknown() && self.asked.elapsed() >= AGAIN;
+        let again = self.versions.any_unknown() && self.versions_asked.elapsed() >= AGAIN;
         if outdated.is_empty() && !again {
             return Ok(());
         }
         let known = self.versions.clone();
         self.versions.suspend(&outdated);
-        self.asking = true;
+        self.asking_versions = true;
         for step in outdated {
             let keys: Vec<_> = self.ready.keys().filter(|key| key.step == step).cloned().collect();
             self.dirty.extend(keys);
@@ -52,10 +52,9 @@ impl Dispatcher<'_> {
 
     /// Takes answers over: keys are looked at again where they are others than before.
     pub(super) fn versions_said(&mut self, versions: VerbVersions, at_start: bool) -> Result<(), EngineError> {
-        self.asking = false;
-        self.asked = std::time::Instant::now();
-        let kept = self.reader.meta(ANSWERS)?;
-        let before: VerbVersions = kept.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        self.asking_versions = false;
+        self.versions_asked = std::time::Instant::now();
+        let before = VerbVersions::kept(&self.reader)?;
         let mut events = Vec::new();
         for change in versions.changed(&before, &self.flow) {
             let step = change.step.name.clone();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thalweg_core::{ManualClock, Timestamp};
 use thalweg_engine::{Engine, Event, Mode, Outcome};
-use thalweg_ledger::{KeyFilter, Ledger, NewRun, RunFilter, RunState};
+use thalweg_ledger::{KeyFilter, Ledger, NewRun, RunState};
 
 use crate::workshop::Workshop;
 
@@ -44,36 +44,13 @@ fn cut_off(journalled: bool) {
     twin.write("here/in/a.dat", "a\n");
     let (outcome, events) = twin.once();
     assert_eq!((outcome.done, outcome.failed), (2, 0), "{events:#?}");
-    let reader = twin.ledger().reader().expect("a reader");
-    let filter = RunFilter { step: Some("stamp".into()), ..RunFilter::default() };
-    let row = reader.runs(&filter, 1).expect("rows").remove(0);
-    let inputs = reader.run_inputs(row.id).expect("inputs");
+    let (run, _) = twin.last_run(Some("stamp"));
 
     let mut shop = Workshop::new(STAMP.split("[steps.stamp]").next().expect("a part"));
     shop.write("here/in/a.dat", "a\n");
     let (outcome, events) = shop.once();
     assert_eq!((outcome.done, outcome.failed), (1, 0), "{events:#?}");
-    let run = NewRun {
-        step: row.step,
-        step_version: row.step_version,
-        station: row.station,
-        key: row.key,
-        identity: row.identity,
-        inputs,
-        started: row.started,
-        attempt: 1,
-        pid: None,
-        host: row.host,
-        program: row.program,
-        command: Vec::new(),
-        log: None,
-        staging: None,
-        partial: false,
-        awaited: row.awaited,
-        fresh: row.fresh,
-        batch: None,
-        verb_version: None,
-    };
+    let run = NewRun { attempt: 1, staging: None, ..run };
     let ledger = Ledger::create(shop.path(".thalweg/ledger.sqlite")).expect("a ledger");
     let id = ledger.write(move |tx| tx.run_start(&run)).expect("the run is recorded");
     if journalled {

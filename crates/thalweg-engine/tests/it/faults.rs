@@ -50,31 +50,7 @@ fn twin(flow: &str, content: &str) -> Journal {
 }
 
 fn last_run(shop: &Workshop) -> Journal {
-    let reader = shop.ledger().reader().expect("a reader");
-    let row = reader.runs(&RunFilter::default(), 1).expect("rows").remove(0);
-    let inputs = reader.run_inputs(row.id).expect("inputs");
-    let outputs = reader.run_outputs(row.id).expect("outputs");
-    let run = NewRun {
-        step: row.step,
-        step_version: row.step_version,
-        station: row.station,
-        key: row.key,
-        identity: row.identity,
-        inputs,
-        started: row.started,
-        attempt: row.attempt,
-        pid: None,
-        host: row.host,
-        program: row.program,
-        verb_version: None,
-        command: Vec::new(),
-        log: None,
-        staging: row.staging,
-        partial: row.partial,
-        awaited: row.awaited,
-        fresh: row.fresh,
-        batch: None,
-    };
+    let (run, outputs) = shop.last_run(None);
     Journal { run, outputs }
 }
 

@@ -28,11 +28,13 @@ fn every_file_is_copied_once() {
     }
     let (outcome, events) = shop.once();
     assert_eq!((outcome.done, outcome.failed), (20, 0), "{events:#?}");
+    assert!(events.iter().any(|event| matches!(event, Event::Listed { changed: 20, .. })), "{events:#?}");
     for n in 0..20 {
         assert_eq!(shop.read(&format!("data/out/f{n}.dat")), Some(format!("content {n}")));
     }
     let (again, events) = shop.once();
     assert_eq!((again.done, again.failed), (0, 0), "{events:#?}");
+    assert!(events.iter().all(|event| !matches!(event, Event::Listed { changed: 1.., .. })), "{events:#?}");
     assert_eq!(shop.files("data").len(), 40, "no temporary names are left");
 }
 

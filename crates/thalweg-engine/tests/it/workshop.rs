@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thalweg_core::SystemClock;
 use thalweg_engine::{Engine, Event, Mode, Outcome, Setup, ThisHost};
 use thalweg_flow::{Nowhere, Settings, Source, parse};
-use thalweg_ledger::Ledger;
+use thalweg_ledger::{Ledger, NewRun, RunFilter, RunOutput};
 
 /// A temporary folder with a flow.
 pub(crate) struct Workshop {
@@ -79,6 +79,37 @@ impl Workshop {
 
     pub(crate) fn ledger(&self) -> Ledger {
         Ledger::open_read_only(self.path(".thalweg/ledger.sqlite")).expect("the ledger opens")
+    }
+
+    /// The last run, of a step or of any, as it was entered when it began, and its outputs.
+    pub(crate) fn last_run(&self, step: Option<&str>) -> (NewRun, Vec<RunOutput>) {
+        let reader = self.ledger().reader().expect("a reader");
+        let filter = RunFilter { step: step.map(str::to_owned), ..RunFilter::default() };
+        let row = reader.runs(&filter, 1).expect("rows").remove(0);
+        let inputs = reader.run_inputs(row.id).expect("inputs");
+        let outputs = reader.run_outputs(row.id).expect("outputs");
+        let run = NewRun {
+            step: row.step,
+            step_version: row.step_version,
+            station: row.station,
+            key: row.key,
+            identity: row.identity,
+            inputs,
+            started: row.started,
+            attempt: row.attempt,
+            pid: None,
+            host: row.host,
+            program: row.program,
+            verb_version: None,
+            command: Vec::new(),
+            log: None,
+            staging: row.staging,
+            partial: row.partial,
+            awaited: row.awaited,
+            fresh: row.fresh,
+            batch: None,
+        };
+        (run, outputs)
     }
 
     /// All files below a folder, sorted, relative to it.

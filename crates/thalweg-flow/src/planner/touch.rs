@@ -36,7 +36,7 @@ fn touched_alone(flow: &Flow, file: &FileFact, facts: &dyn Facts, keys: &mut BTr
         keys.extend(facts.users(&file.product, &file.identity));
     }
     for step in flow.steps.values() {
-        if takes_at(step, file) {
+        if step.takes_from(&file.station, &file.product) {
             if moves && step.per.is_some() {
                 let sources = |key: &KeyId| step.sources(&key.station).contains(&file.station.as_str());
                 keys.extend(facts.open_keys(&step.name).into_iter().filter(sources));
@@ -85,7 +85,7 @@ fn touched_alone(flow: &Flow, file: &FileFact, facts: &dyn Facts, keys: &mut BTr
         }
         // A part that is revoked must go out of what holds it, and that concerns all whose parts are in there; what is to
         // be built afresh may need any part that changed.
-        if step.updates() && takes_at(step, file) {
+        if step.updates() && step.takes_from(&file.station, &file.product) {
             let mut open: Vec<KeyId> =
                 keys_of_file(step, file).into_iter().filter(|key| facts.last_done(key).is_some()).collect();
             if !open.is_empty() {
@@ -149,10 +149,6 @@ pub fn released<'a>(flow: &'a Flow, file: &'a FileFact) -> Option<Vec<(&'a str, 
     let product = flow.products.get(&file.product)?;
     product.ready.not_newest.as_ref()?;
     Some(series_of(product, &file.fields))
-}
-
-fn takes_at(step: &Step, file: &FileFact) -> bool {
-    step.takes.contains(&file.product) && step.at.iter().any(|at| step.sources(at).contains(&file.station.as_str()))
 }
 
 /// Returns the keys that a driving file belongs to; one whose time cannot be believed lies in no cell.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use thalweg_engine::{LOG_FOLDER, PRUNED_TO};
+use thalweg_engine::{log_folder_in_use, logs_pruned_to};
 use thalweg_ledger::{Reader, RunId, RunRow};
 
 use super::runs::took;
@@ -35,7 +35,7 @@ pub(crate) struct Log {
     #[arg(short, long)]
     follow: bool,
     /// So many of the last lines of the engine's log
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50, conflicts_with = "number")]
     lines: usize,
 }
 
@@ -65,13 +65,16 @@ fn log_path(project: &Project, run: &RunRow, reader: &Reader) -> Result<Option<P
 
 /// Returns the folder of the logs: where the engine said that it is, else what the flow file says.
 fn log_folder(project: &Project, reader: &Reader) -> Result<PathBuf, Failure> {
-    Ok(reader.meta(LOG_FOLDER)?.map_or_else(|| project.setup.log_folder(), PathBuf::from))
+    Ok(log_folder_in_use(reader)?.unwrap_or_else(|| project.setup.log_folder()))
 }
 
 // A log that is not there was removed because it was old, or by somebody.
+fn was_pruned(reader: &Reader, run: &RunRow) -> Result<bool, Failure> {
+    Ok(run.batch.unwrap_or(run.id).0 <= logs_pruned_to(reader)?)
+}
+
 fn absence(reader: &Reader, run: &RunRow, keep: jiff::SignedDuration) -> Result<String, Failure> {
-    let up_to = reader.meta(PRUNED_TO)?.and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
-    if run.batch.unwrap_or(run.id).0 > up_to {
+    if !was_pruned(reader, run)? {
         return Ok("its log is not there".to_owned());
     }
     let kept = thalweg_core::units::format_duration(keep);
@@ -89,7 +92,7 @@ fn one(project: &Project, id: RunId, context: &mut Context) -> Done {
     let out = &mut context.out;
     if out.json {
         let text = text.as_ref().map(|text| String::from_utf8_lossy(text).into_owned());
-        let pruned = text.is_none() && missing.contains("old");
+        let pruned = text.is_none() && was_pruned(&reader, &run)?;
         out.document(
             &json!({ "run": run, "inputs": inputs, "outputs": outputs, "output": text, "log_pruned": pruned }),
         )?;

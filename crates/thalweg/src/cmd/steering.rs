@@ -163,15 +163,12 @@ pub(crate) fn who() -> String {
 
 fn event(kind: &str, subject: &Subject, data: Json, at: Timestamp) -> NewEvent {
     NewEvent {
-        at,
-        kind: kind.to_owned(),
         subject: subject.step.clone(),
         station: subject.station.clone(),
         product: subject.product.clone(),
-        fields_key: None,
         path: subject.path.clone(),
-        run: None,
         data: Some(data),
+        ..NewEvent::new(kind, at)
     }
 }
 
