@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use thalweg_core::pattern::PatternEnv;
 use thalweg_core::{Fields, RelPath, Timestamp};
 use thalweg_engine::facts::nanoseconds;
-use thalweg_engine::{Places, Strangers, VerbVersions, root_of, settings_digests};
+use thalweg_engine::{Classifier, Places, Strangers, VerbVersions, root_of, settings_digests};
 use thalweg_flow::planner::memory::MemoryFacts;
 use thalweg_flow::planner::{
     Evidence, FileFact, FileState, Listing, Origin, Readiness, coverage_of, identity_of_file, readiness,
@@ -96,6 +95,7 @@ fn list(
     facts: &mut MemoryFacts,
     strangers: &mut Strangers,
 ) -> Result<Listing, Failure> {
+    let classifier = Classifier::new(flow);
     let mut troubles = None;
     let units: BTreeSet<RelPath> = BTreeSet::new();
     let units = std::cell::RefCell::new(units);
@@ -112,13 +112,18 @@ fn list(
                         Kind::Link | Kind::Other => return ControlFlow::Continue(()),
                     };
                     markers.insert(format!("{station}/{}", path.as_str()));
-                    if let Some((product, fields)) = product_of(flow, station, &path, is_folder) {
+                    if let Some((product, fields)) = classifier.product(flow, station, &path, is_folder) {
                         if is_folder {
                             units.borrow_mut().insert(path.clone());
                         }
                         files.push(fact(product, station, path, fields, &meta, now));
-                    } else if !is_folder && may_hold(flow, station, &path.parent()) {
-                        strangers.add(flow, &path);
+                    } else {
+                        let folder = path.parent();
+                        // The engine lists the root, and whatever folder a product's files can be in.
+                        let is_listed = folder.as_str().is_empty() || !classifier.skips(station, &folder);
+                        if !is_folder && is_listed {
+                            strangers.add(flow, &path);
+                        }
                     }
                 }
                 Entry::Unreadable { path, error } => troubles = Some(format!("{path}: {error}")),
@@ -128,38 +133,6 @@ fn list(
         },
     )?;
     Ok(Listing { last_ok: Some(now), failing: troubles })
-}
-
-// Tells if a product's files are looked for in a folder.
-fn may_hold(flow: &Flow, station: &str, folder: &RelPath) -> bool {
-    let at_root = folder.as_str().is_empty();
-    at_root || flow.products.values().any(|product| product.pattern_at(station).folder_may_match(folder.as_str()))
-}
-
-/// Tells which product a path belongs to; a product that takes what no other matches comes last.
-pub(crate) fn product_of<'a>(
-    flow: &'a Flow,
-    station: &str,
-    path: &RelPath,
-    is_folder: bool,
-) -> Option<(&'a Product, Fields)> {
-    let name = path.file_name();
-    let temporary = name.starts_with('.')
-        || name.ends_with('~')
-        || [".tmp", ".part", ".partial", ".filepart"].iter().any(|end| name.ends_with(end));
-    if temporary {
-        return None;
-    }
-    let env = PatternEnv { tables: &flow.tables };
-    let mut products: Vec<&Product> = flow.products.values().collect();
-    products.sort_by_key(|product| product.otherwise);
-    products.into_iter().find_map(|product| {
-        let pattern = product.pattern_at(station);
-        if pattern.is_folder() != is_folder {
-            return None;
-        }
-        Some((product, pattern.matches(path, &env).ok()?))
-    })
 }
 
 fn fact(product: &Product, station: &str, path: RelPath, fields: Fields, meta: &Meta, now: Timestamp) -> FileFact {

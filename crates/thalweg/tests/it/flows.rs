@@ -98,6 +98,22 @@ fn a_plan_before_the_first_run_says_why_and_why_not_and_touches_nothing() {
 }
 
 #[test]
+fn a_plan_before_the_first_run_leaves_alone_what_the_engine_would() {
+    let folder = TempDir::new().expect("a folder");
+    let at = folder.path();
+    let flow = "flow = \"all\"\nstations.a.root = \"a\"\nstations.b.root = \"b\"\n\
+                [products.any]\npath = \"{rest:path}.dat\"\ntemporary = [\"*.half.dat\"]\n\
+                [steps.copy]\nat = \"a\"\ntakes = \"any\"\ndoes = \"send\"\nto = \"b\"\n";
+    write(at, "flow.toml", flow);
+    for name in ["a/x.dat", "a/y.half.dat", "a/.z.dat", "a/quarantine/w.dat"] {
+        write(at, name, name);
+    }
+    assert_eq!(json(at, &["plan"])["steps"][0]["counts"], serde_json::json!({ "ready": 1 }));
+    let (out, _) = run(at, &["run", "--once"], 0);
+    assert!(out.contains("1 done"), "{out}");
+}
+
+#[test]
 fn after_a_run_every_question_has_an_answer() {
     let folder = project();
     let at = folder.path();

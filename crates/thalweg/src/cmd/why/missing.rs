@@ -3,6 +3,7 @@
 use serde::Serialize;
 use thalweg_core::pattern::PatternEnv;
 use thalweg_core::{Fields, RelPath, fields_text};
+use thalweg_engine::Classifier;
 use thalweg_flow::planner::backward::producers;
 use thalweg_flow::planner::keys::keys_of_step;
 use thalweg_flow::planner::{
@@ -13,7 +14,6 @@ use thalweg_flow::{Flow, Product, Step};
 use crate::cmd::Context;
 use crate::failure::Failure;
 use crate::out::{Cell, Table};
-use crate::survey::product_of;
 
 /// How far back causes are followed: a flow has no longer chains.
 const DEPTH: usize = 8;
@@ -40,8 +40,9 @@ pub(super) struct Cause {
 /// Returns why a file is not there, from it back to where the chain begins.
 pub(super) fn causes(flow: &Flow, facts: &dyn Facts, station: &str, path: &RelPath) -> Vec<Cause> {
     let mut causes = Vec::new();
+    let classifier = Classifier::new(flow);
     for folder in [false, true] {
-        if let Some((product, fields)) = product_of(flow, station, path, folder) {
+        if let Some((product, fields)) = classifier.product(flow, station, path, folder) {
             Search { flow, facts, causes: &mut causes }.file(product, &fields, station, path, 0);
             break;
         }

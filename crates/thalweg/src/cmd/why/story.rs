@@ -23,7 +23,6 @@ use crate::cmd::steering::hold_text;
 use crate::failure::Failure;
 use crate::out::{Cell, Table};
 use crate::project::Project;
-use crate::survey::product_of;
 use crate::view::View;
 use crate::words::{self, ago, opt_time, range, size, time};
 
@@ -458,7 +457,8 @@ fn unknown(project: &Project, view: &View, station: &str, path: &RelPath) -> Res
         None => None,
     };
     let is_folder = matches!(meta, Some(meta) if meta.kind == thalweg_store::Kind::Folder);
-    let product = product_of(project.flow(), station, path, is_folder);
+    let classifier = thalweg_engine::Classifier::new(project.flow());
+    let product = classifier.product(project.flow(), station, path, is_folder);
     let what = match &product {
         Some((product, fields)) => format!("by its path {} of {}", words::fields(fields), product.name),
         None => "a path that no product's pattern matches there: the flow takes no notice of it".to_owned(),
