@@ -37,13 +37,20 @@ pub(crate) fn level_of(event: &Event) -> LogLevel {
         | Event::FileGone { .. }
         | Event::FileTrouble { .. }
         | Event::Blocked { .. }
+        | Event::NotAdopted { .. }
         | Event::Missing { .. } => LogLevel::Warn,
         Event::Started { .. }
         | Event::RunDone { .. }
         | Event::Removed { .. }
+        | Event::Adopted { .. }
         | Event::Reloaded { .. }
         | Event::LogsPruned { .. }
         | Event::Stopping { .. } => LogLevel::Info,
+        Event::Checked { level, .. } => match level.as_str() {
+            "OK" => LogLevel::Info,
+            "CRITICAL" => LogLevel::Error,
+            _ => LogLevel::Warn,
+        },
         _ => LogLevel::Debug,
     }
 }
@@ -132,6 +139,15 @@ mod tests {
         assert_eq!(names, ["engine-20260131.log", "engine-20260201.log"]);
         let text = std::fs::read_to_string(&logs[0]).unwrap();
         assert_eq!(text, "2026-01-31T23:59:59.500Z info  stopping: two\\nlines\n");
+    }
+
+    #[test]
+    fn a_check_that_stands_otherwise_is_as_grave_as_it_says() {
+        let level =
+            |level: &str| level_of(&Event::Checked { check: "c".into(), level: level.into(), text: "t".into() });
+        assert_eq!(level("OK"), LogLevel::Info);
+        assert_eq!([level("WARNING"), level("UNKNOWN")], [LogLevel::Warn; 2]);
+        assert_eq!(level("CRITICAL"), LogLevel::Error);
     }
 
     #[test]

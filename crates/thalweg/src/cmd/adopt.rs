@@ -17,7 +17,7 @@ use crate::out::{Cell, Table, Tone};
 use crate::project::Project;
 use crate::survey::survey;
 use crate::view::View;
-use crate::words::{count, time};
+use crate::words::count;
 use crate::work;
 
 /// Enters outputs that were there before as done, without making them again
@@ -74,13 +74,7 @@ impl Adopt {
     }
 
     fn span(&self, context: &Context) -> Result<Option<TimeRange>, Failure> {
-        let from = context.opt_instant(self.from.as_deref())?;
-        let to = context.opt_instant(self.to.as_deref())?;
-        if let (Some(from), Some(to)) = (from, to)
-            && to <= from
-        {
-            return Err(Failure::usage(format!("--to {} is not after --from {}", time(to), time(from))));
-        }
+        let (from, to) = context.ends(self.from.as_deref(), self.to.as_deref())?;
         let span = TimeRange::new(from.unwrap_or(Timestamp::MIN), to.unwrap_or(Timestamp::MAX));
         Ok((from.is_some() || to.is_some()).then_some(span))
     }

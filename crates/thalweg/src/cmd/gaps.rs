@@ -39,13 +39,7 @@ impl Gaps {
         let project = context.project()?;
         let product = project.product(&self.product)?.name.clone();
         let reader = project.ledger()?.reader()?;
-        let (from, to) = (context.opt_instant(self.from.as_deref())?, context.opt_instant(self.to.as_deref())?);
-        if let (Some(from), Some(to)) = (from, to)
-            && to <= from
-        {
-            return Err(Failure::usage(format!("--to {} is not after --from {}", time(to), time(from)))
-                .help("change them over"));
-        }
+        let (from, to) = context.ends(self.from.as_deref(), self.to.as_deref())?;
         let min = self.min.as_deref().map(parse_duration).transpose()?.unwrap_or_default();
         let min = i64::try_from(min.as_micros()).unwrap_or(i64::MAX).max(1);
         let stations = stations(context);

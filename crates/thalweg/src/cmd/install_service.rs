@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::here::Finding;
 use crate::out::Tone;
-use crate::service::{Service, Wish, Written};
+use crate::service::{Service, Wish, Written, is_root};
 
 /// Makes the flow a service of systemd that starts at boot and runs without root
 ///
@@ -183,10 +183,6 @@ impl InstallService {
         })?;
         Ok(Exit::Done)
     }
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 // Services of one's own end with one's last session, and do not start at boot, unless one lingers.

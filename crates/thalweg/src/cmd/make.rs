@@ -10,14 +10,14 @@ use thalweg_engine::forecast::{Forecast, forecast};
 use thalweg_flow::planner::Facts;
 use thalweg_flow::planner::backward::{BackwardPlan, Wanted, plan_backward, producers};
 
-use super::{Context, Done, plan};
+use super::{Context, Done, in_order, plan};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{Cell, Table, Tone};
 use crate::project::Project;
 use crate::survey::survey;
 use crate::view::View;
-use crate::words::{count, range, size, time};
+use crate::words::{count, range, size};
 use crate::work;
 
 /// Makes a product for a span of time: what is missing is made, what is stale is made again
@@ -61,9 +61,7 @@ impl Make {
         let project = context.project()?;
         let product = project.product(&self.product)?.name.clone();
         let (from, to) = (context.instant(&self.from)?, context.instant(&self.to)?);
-        if to <= from {
-            return Err(Failure::usage(format!("--to {} is not after --from {}", time(to), time(from))));
-        }
+        in_order(from, to)?;
         if producers(project.flow(), &product, None).is_empty() {
             return Err(Failure::usage(format!("no step of the flow makes {product}: it comes from outside"))
                 .help("`thalweg gaps` says which times are missing; `thalweg graph` shows what is made from what"));

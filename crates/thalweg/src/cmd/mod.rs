@@ -49,6 +49,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::Out;
 use crate::project::Project;
+use crate::words::time;
 
 /// How a command ended.
 pub(crate) type Done = Result<Exit, Failure>;
@@ -61,6 +62,21 @@ pub(crate) struct Context {
     pub(crate) out: Out,
     /// Where time comes from.
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// The ends of a span of time, as far as they are given.
+pub(crate) type Ends = (Option<Timestamp>, Option<Timestamp>);
+
+/// Refuses a span that ends before it begins.
+///
+/// # Errors
+///
+/// Usage.
+pub(crate) fn in_order(from: Timestamp, to: Timestamp) -> Result<(), Failure> {
+    if from < to {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("--to {} is not after --from {}", time(to), time(from))).help("change them over"))
 }
 
 impl Context {
@@ -77,6 +93,15 @@ impl Context {
     /// Reads an instant that may have been left out.
     pub(crate) fn opt_instant(&self, text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
         text.map(|text| self.instant(text)).transpose()
+    }
+
+    /// Reads the two ends of a span, each of which may have been left out.
+    pub(crate) fn ends(&self, from: Option<&str>, to: Option<&str>) -> Result<Ends, Failure> {
+        let (from, to) = (self.opt_instant(from)?, self.opt_instant(to)?);
+        if let (Some(from), Some(to)) = (from, to) {
+            in_order(from, to)?;
+        }
+        Ok((from, to))
     }
 
     /// Reads the flow file and sets up what belongs to it.

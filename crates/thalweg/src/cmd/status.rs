@@ -214,7 +214,7 @@ impl Status {
                 out.line(format!("{number}  {}", hold_text(hold)))?;
             }
         }
-        let foot = amiss::Amiss::gather(reader, &steps, &view.holds)?;
+        let foot = amiss::Amiss::gather(reader, &steps, &view.holds, (!wheres.is_empty()).then_some(&open))?;
         foot.tell(out)?;
         if quarantined > 0 {
             out.line("")?;

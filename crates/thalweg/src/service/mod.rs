@@ -57,7 +57,8 @@ pub(crate) enum Written {
     Same,
 }
 
-fn is_root() -> bool {
+/// Tells if this process is root's.
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 

@@ -78,8 +78,7 @@ pub(super) fn look(project: &Project, account: &Account, log_dir: Option<&Path>)
     if let Ok(meta) = setup.ledger.metadata()
         && meta.is_file()
     {
-        let wanted = Wanted::Read;
-        findings.extend(may(account, &setup.ledger, wanted, "ledger_rights", "ledger"));
+        findings.extend(may(account, &setup.ledger, Wanted::Read, "ledger_rights", "ledger"));
     }
     findings
 }

@@ -16,6 +16,9 @@ fn each_kind_of_refusal_has_its_code_and_says_what_to_do() {
         (&["plan", "--set", "x"], 2, "--set name=value"),
         (&["make", "raw", "--from", "1d", "--to", "now"], 2, "`thalweg graph`"),
         (&["make", "copy", "--from", "12", "--to", "now"], 2, "ISO 8601"),
+        (&["make", "copy", "--from", "now", "--to", "1d"], 2, "change them over"),
+        (&["gaps", "copy", "--from", "now", "--to", "1d"], 2, "change them over"),
+        (&["adopt", "copy", "--from", "now", "--to", "1d"], 2, "change them over"),
         (&["log", "1"], 3, "`thalweg run` makes the ledger"),
         (&["status", "--ledger", "postgres://host/db"], 3, "--ledger"),
         (&["send", "flow.toml", "host:/data"], 3, "mount"),
@@ -29,6 +32,8 @@ fn each_kind_of_refusal_has_its_code_and_says_what_to_do() {
         assert!(json["help"].as_str().is_some_and(|text| text.contains(help)), "{json}");
     }
     run(at, &["no-such-command"], 2);
+    let (_, err) = run(at, &["log", "1", "--lines", "5"], 2);
+    assert!(err.contains("cannot be used with"), "lines are those of the engine's log: {err}");
     let (_, err) = run(at, &["find", "--json"], 2);
     assert_eq!(serde_json::from_str::<Json>(&err).expect("an object")["exit"], 2);
 }

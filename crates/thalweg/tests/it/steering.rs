@@ -74,6 +74,9 @@ fn a_condition_says_which_failed_keys_are_tried_again() {
     run(at, &["run", "--once"], 4);
     let failed = |at| json(at, &["status"])["steps"][0]["failed"].as_u64();
     assert_eq!(failed(at), Some(5));
+    let (text, _) = run(at, &["status", "--where", "site=sas"], 0);
+    let example = text.lines().find(|line| line.contains(" failed, as copy ")).expect("an example");
+    assert!(example.contains("sas") && !example.contains("cly"), "one of those asked about: {example}");
     let lines = crate::flows::lines(at, &["runs", "--failed"]).len();
     run(at, &["retry", "copy", "--where", "site=cly"], 4);
     assert_eq!(crate::flows::lines(at, &["runs", "--failed"]).len(), lines + 2, "those of cly alone");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use super::follow::{Growing, Pause, last_lines};
+use super::follow::{Growing, last_lines, pause};
 use super::log_folder;
 use crate::cmd::{Context, Done};
 use crate::enginelog::logs_in;
@@ -32,7 +32,6 @@ pub(super) fn show(project: &Project, lines: usize, follow: bool, context: &mut 
     if thalweg_engine::engine_pid(&project.setup).is_none() {
         context.out.note("no engine runs on this ledger now; what the next one says will be shown (Ctrl-C ends)");
     }
-    let pause = Pause::new();
     let mut rest = Vec::new();
     loop {
         let more = growing
@@ -44,7 +43,7 @@ pub(super) fn show(project: &Project, lines: usize, follow: bool, context: &mut 
             let next = next_log(&folder, growing.as_ref().map(Growing::path));
             match next {
                 Some(next) => growing = Some(Growing::new(&next)),
-                None => pause.wait(),
+                None => pause(),
             }
             continue;
         }

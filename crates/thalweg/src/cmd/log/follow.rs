@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// How often is looked for more. Logs may lie on network file systems, which tell of no change.
@@ -67,21 +66,9 @@ impl Growing {
     }
 }
 
-/// Waits between two looks. Nothing ends it but time: it stands for a sleep that tests can leave out.
-pub(super) struct Pause {
-    _keep: Sender<()>,
-    wait: Receiver<()>,
-}
-
-impl Pause {
-    pub(super) fn new() -> Self {
-        let (keep, wait) = channel();
-        Self { _keep: keep, wait }
-    }
-
-    pub(super) fn wait(&self) {
-        let _ = self.wait.recv_timeout(PAUSE);
-    }
+/// Waits between two looks; nothing ends it but time.
+pub(super) fn pause() {
+    std::thread::park_timeout(PAUSE);
 }
 
 /// Returns where the last lines of a text begin.

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::json;
 use thalweg_ledger::{RunId, RunState};
 
-use super::follow::{Growing, Pause};
+use super::follow::{Growing, pause};
 use super::{absence, log_path, unknown};
 use crate::cmd::runs::took;
 use crate::cmd::{Context, Done};
@@ -17,7 +17,6 @@ use crate::project::Project;
 /// Shows what a run has written and what it writes; ends with the run.
 pub(super) fn follow(project: &Project, id: RunId, context: &mut Context) -> Done {
     let reader = project.ledger()?.reader()?;
-    let pause = Pause::new();
     let mut growing: Option<Growing> = None;
     let mut wrote = false;
     let mut last = b'\n';
@@ -51,7 +50,7 @@ pub(super) fn follow(project: &Project, id: RunId, context: &mut Context) -> Don
             continue;
         }
         if !over {
-            pause.wait();
+            pause();
             continue;
         }
         let missing = absence(&reader, &run, project.flow().log.keep)?;

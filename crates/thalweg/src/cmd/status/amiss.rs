@@ -23,20 +23,29 @@ pub(super) struct Amiss {
 }
 
 impl Amiss {
-    /// Gathers it.
-    pub(super) fn gather(reader: &Reader, steps: &[StepSummary], holds: &[HoldRow]) -> Result<Self, Failure> {
+    /// Gathers it; `only` are the open keys that are asked about, if not all are.
+    pub(super) fn gather(
+        reader: &Reader,
+        steps: &[StepSummary],
+        holds: &[HoldRow],
+        only: Option<&[KeyRow]>,
+    ) -> Result<Self, Failure> {
         let failed = steps.iter().map(|step| step.failed).sum();
         let blocked = steps.iter().map(|step| step.blocked).sum();
         let mut examples = [None, None];
         for (place, next) in [KeyNext::Failed, KeyNext::Blocked].into_iter().enumerate() {
             for step in steps.iter().filter(|step| [step.failed, step.blocked][place] > 0) {
-                let filter = KeyFilter {
-                    step: Some(step.step.clone()),
-                    next: vec![next],
-                    limit: Some(50),
-                    ..KeyFilter::default()
+                let rows = match only {
+                    Some(only) => {
+                        only.iter().filter(|row| row.step == step.step && row.next == next).cloned().collect()
+                    }
+                    None => reader.keys(&KeyFilter {
+                        step: Some(step.step.clone()),
+                        next: vec![next],
+                        limit: Some(50),
+                        ..KeyFilter::default()
+                    })?,
                 };
-                let rows = reader.keys(&filter)?;
                 let conflict = rows.iter().find(|row| row.reason["code"] == "conflict").cloned();
                 let is_one = conflict.is_some();
                 if let Some(row) = conflict.or_else(|| rows.into_iter().next())
@@ -48,7 +57,7 @@ impl Amiss {
         }
         let mut behind = Vec::new();
         for step in steps.iter().filter(|step| step.blocked > 0 && !holds.is_empty()) {
-            let number = failed_before(reader, &step.step)?;
+            let number = failed_before(reader, &step.step, only)?;
             if number > 0 {
                 behind.push((step.step.clone(), number));
             }
@@ -83,7 +92,7 @@ impl Amiss {
 }
 
 // Keys whose last run failed and that are blocked now, so that the table does not count them as failed.
-fn failed_before(reader: &Reader, step: &str) -> Result<usize, Failure> {
+fn failed_before(reader: &Reader, step: &str, only: Option<&[KeyRow]>) -> Result<usize, Failure> {
     let filter = RunFilter { step: Some(step.to_owned()), ..RunFilter::default() };
     let mut seen = BTreeSet::new();
     let mut failed = BTreeSet::new();
@@ -95,7 +104,8 @@ fn failed_before(reader: &Reader, step: &str) -> Result<usize, Failure> {
     let mut number = 0;
     for key in failed {
         let row = reader.key(step, &key)?;
-        number += usize::from(row.is_some_and(|row| row.next == KeyNext::Blocked));
+        let is_meant = only.is_none_or(|only| only.iter().any(|row| row.step == step && row.key == key));
+        number += usize::from(is_meant && row.is_some_and(|row| row.next == KeyNext::Blocked));
     }
     Ok(number)
 }
