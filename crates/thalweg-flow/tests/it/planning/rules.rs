@@ -263,7 +263,7 @@ fn notes_do_not_stop_a_step() {
     let known = vec!["superdarn to-dmap".to_owned()];
     let settings = Settings { known_verbs: known, ..Settings::default() };
     let parsed = parse(&Source::new("f.toml", text), &settings, &thalweg_flow::Nowhere);
-    let Ok(parsed) = parsed else { return };
+    let Ok(parsed) = parsed else { panic!("the flow is valid, with notes") };
     let mut w = World::new(parsed.flow, at("2025-05-05T06:00:00Z"));
     w.arrive("radar", "20250505.0200.sas.0.h5", Arrival::default());
     w.arrive("radar", "20250505.0400.sas.0.h5", Arrival::default());
