@@ -30,14 +30,24 @@ pub(crate) struct Checks {
     /// One line about this check, as a plug-in of Nagios prints it, with performance data
     #[arg(long, value_name = "CHECK", conflicts_with = "check_mk")]
     nagios: Option<String>,
-    /// One line for each, as a local check of Check_MK prints it; ends with 0
+    /// One line for each, as a local check of Check_MK prints it; always ends with 0
     #[arg(long)]
     check_mk: bool,
 }
 
 impl Checks {
     pub(crate) fn run(self, context: &mut Context) -> Done {
-        let Some(name) = &self.nagios else { return self.tell(context) };
+        let Some(name) = &self.nagios else {
+            return match self.tell(context) {
+                // An agent reads these lines only, and drops them all if the program ends with anything but 0.
+                Err(failure) if self.check_mk && !context.out.json && !failure.silent => {
+                    let first = failure.message.lines().next().unwrap_or_default();
+                    context.out.line(format!("{} \"thalweg\" - {}", Level::Unknown.code(), plain(first)))?;
+                    Ok(Exit::Done)
+                }
+                told => told,
+            };
+        };
         // Whatever goes wrong is UNKNOWN to a monitoring program, and said on its line.
         let (level, line) = match one(context, name) {
             Ok(checked) => (checked.level, nagios(&checked)),

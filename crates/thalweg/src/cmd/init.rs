@@ -21,6 +21,8 @@ struct Template {
     name: &'static str,
     about: &'static str,
     flow: &'static str,
+    /// What is told beside it, in README.md.
+    readme: Option<&'static str>,
 }
 
 /// All of them, the usual one first.
@@ -29,11 +31,13 @@ const TEMPLATES: [Template; 2] = [
         name: "two-stations",
         about: "two folders and an external command, with comments that explain each part",
         flow: include_str!("../../../../flows/two-stations/flow.toml"),
+        readme: None,
     },
     Template {
         name: "superdarn",
         about: "a radar's files from the radar computer over its site to the campus server and to those who use them",
         flow: include_str!("../../../../flows/superdarn/flow.toml"),
+        readme: Some(include_str!("../../../../flows/superdarn/README.md")),
     },
 ];
 
@@ -91,13 +95,24 @@ impl Init {
             Err(error) => return Err(failed(&error)),
         };
         file.write_all(template.flow.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| failed(&error))?;
+        let readme = match template.readme {
+            Some(text) => beside(&path, text)?,
+            None => None,
+        };
         let inputs = make_inputs(context, &path)?;
         let out = &mut context.out;
         if out.json {
-            out.document(&json!({ "path": path, "template": template.name, "made": inputs }))?;
+            out.document(&json!({ "path": path, "template": template.name, "readme": readme, "made": inputs }))?;
             return Ok(Exit::Done);
         }
         out.line(format!("{} is written from the template {}", path.display(), template.name))?;
+        match &readme {
+            Some(readme) => out.line(format!("{} says what to change", readme.display()))?,
+            None if template.readme.is_some() => {
+                out.note("there is a README.md already, which stays: that of the template was not written");
+            }
+            None => {}
+        }
         for input in &inputs {
             out.line(format!("{} is made: what arrives comes there", input.display()))?;
         }
@@ -116,6 +131,19 @@ impl Init {
         }
         Ok(Exit::Done)
     }
+}
+
+// Writes README.md beside a flow file; one that is there already, somebody else's, stays, and the flow does without.
+fn beside(flow: &Path, text: &str) -> Result<Option<PathBuf>, Failure> {
+    let path = flow.with_file_name("README.md");
+    let written = match OpenOptions::new().write(true).create_new(true).open(&path) {
+        Ok(mut file) => file.write_all(text.as_bytes()).and_then(|()| file.sync_all()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
+        Err(error) => Err(error),
+    };
+    let failed = |error| Failure::config(format!("failed to write {}: {error}", path.display()));
+    written.map_err(failed)?;
+    Ok(Some(path))
 }
 
 // A run makes the roots to which the flow writes; those from which it reads have to be there.

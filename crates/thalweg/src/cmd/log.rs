@@ -69,16 +69,30 @@ fn log_folder(project: &Project, reader: &Reader) -> Result<PathBuf, Failure> {
 }
 
 // A log that is not there was removed because it was old, or by somebody.
-fn was_pruned(reader: &Reader, run: &RunRow) -> Result<bool, Failure> {
-    Ok(run.batch.unwrap_or(run.id).0 <= logs_pruned_to(reader)?)
+fn was_pruned(
+    reader: &Reader,
+    run: &RunRow,
+    rule: &thalweg_flow::Log,
+    now: thalweg_core::Timestamp,
+) -> Result<bool, Failure> {
+    // Whole days go; sooner only when all logs together grow too large.
+    let day = |at: thalweg_core::Timestamp| at.strftime("%Y%m%d").to_string();
+    let is_old = now.checked_sub(rule.keep).is_ok_and(|oldest| day(run.started) < day(oldest));
+    Ok((is_old || rule.max_size.is_some()) && run.batch.unwrap_or(run.id).0 <= logs_pruned_to(reader)?)
 }
 
-fn absence(reader: &Reader, run: &RunRow, keep: jiff::SignedDuration) -> Result<String, Failure> {
-    if !was_pruned(reader, run)? {
+fn absence(
+    reader: &Reader,
+    run: &RunRow,
+    rule: &thalweg_flow::Log,
+    now: thalweg_core::Timestamp,
+) -> Result<String, Failure> {
+    if !was_pruned(reader, run, rule, now)? {
         return Ok("its log is not there".to_owned());
     }
-    let kept = thalweg_core::units::format_duration(keep);
-    Ok(format!("its log was removed as an old one ([log] keep = {kept:?} in the flow file)"))
+    let kept = thalweg_core::units::format_duration(rule.keep);
+    let size = rule.max_size.map(|most| format!(", max_size = {:?}", crate::words::size(most))).unwrap_or_default();
+    Ok(format!("its log was removed as an old one ([log] keep = {kept:?}{size} in the flow file)"))
 }
 
 fn one(project: &Project, id: RunId, context: &mut Context) -> Done {
@@ -87,12 +101,12 @@ fn one(project: &Project, id: RunId, context: &mut Context) -> Done {
     let (inputs, outputs) = (reader.run_inputs(id)?, reader.run_outputs(id)?);
     let path = log_path(project, &run, &reader)?;
     let text = path.as_deref().map(read_log).transpose()?.flatten();
-    let missing = absence(&reader, &run, project.flow().log.keep)?;
     let now = context.now();
+    let missing = absence(&reader, &run, &project.flow().log, now)?;
     let out = &mut context.out;
     if out.json {
         let text = text.as_ref().map(|text| String::from_utf8_lossy(text).into_owned());
-        let pruned = text.is_none() && was_pruned(&reader, &run)?;
+        let pruned = text.is_none() && was_pruned(&reader, &run, &project.flow().log, now)?;
         out.document(
             &json!({ "run": run, "inputs": inputs, "outputs": outputs, "output": text, "log_pruned": pruned }),
         )?;

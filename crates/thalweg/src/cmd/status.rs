@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::json;
 use thalweg_engine::engine_pid;
-use thalweg_ledger::{FileFilter, FileTally, KeyFilter, KeyNext, KeyRow, QuarantineFilter, Reader, StepSummary};
+use thalweg_ledger::{
+    FileFilter, FileTally, HoldRow, KeyFilter, KeyNext, KeyRow, QuarantineFilter, Reader, StepSummary,
+};
 
 use super::steering::{Subject, hold_text};
-use super::where_clause::Where;
+use super::where_clause::{Known, Where, excludes};
 use super::{Context, Done};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -66,6 +68,8 @@ impl Status {
             let fields = file.map(|file| file.fields).unwrap_or_default();
             quarantined += u64::from(wheres.iter().all(|condition| condition.holds(&fields, now)));
         }
+        let holds: Vec<HoldRow> =
+            view.holds.iter().filter(|hold| concerns(hold, &wheres, &known, now)).cloned().collect();
         let strangers = view.strangers()?;
         let pid = engine_pid(&project.setup);
         let mut stations = Vec::new();
@@ -103,7 +107,7 @@ impl Status {
                 "stations": stations,
                 "files": tallies,
                 "steps": steps,
-                "holds": view.holds,
+                "holds": holds,
                 "quarantined": quarantined,
                 "of_no_product": strangers,
                 "keys": (!wheres.is_empty()).then_some(&open),
@@ -207,14 +211,14 @@ impl Status {
                 out.line(format!("  and {} more: --json lists all", open.len() - SHOWN))?;
             }
         }
-        if !view.holds.is_empty() {
+        if !holds.is_empty() {
             out.line("")?;
-            for hold in &view.holds {
+            for hold in &holds {
                 let number = out.paint(Tone::Odd, &format!("{:>3}", hold.id));
                 out.line(format!("{number}  {}", hold_text(hold)))?;
             }
         }
-        let foot = amiss::Amiss::gather(reader, &steps, &view.holds, (!wheres.is_empty()).then_some(&open))?;
+        let foot = amiss::Amiss::gather(reader, &steps, &holds, (!wheres.is_empty()).then_some(&open))?;
         foot.tell(out)?;
         if quarantined > 0 {
             out.line("")?;
@@ -228,6 +232,11 @@ impl Status {
         }
         Ok(Exit::Done)
     }
+}
+
+// Whether a hold can be about what is meant: not when its own condition contradicts the one asked with.
+fn concerns(hold: &HoldRow, wheres: &[Where], known: &Known, now: thalweg_core::Timestamp) -> bool {
+    wheres.is_empty() || hold.where_text.as_ref().is_none_or(|text| !excludes(wheres, known, text, now))
 }
 
 fn some_tallies(reader: &Reader, wheres: &[Where], now: thalweg_core::Timestamp) -> Result<Vec<FileTally>, Failure> {

@@ -282,11 +282,17 @@ pub(crate) fn take_down(
             return context.out.document(&json!({ "ended": [] }));
         }
         let (state, other) = if verb == "release" { ("held", "resume") } else { ("paused or drained", "release") };
-        context.out.line(format!("there is nothing to {verb}: {} is not {state}", subject.text()))?;
-        let of_other = |hold: &&HoldRow| !kinds.contains(&hold.kind) && subject.covers(hold);
-        for hold in others.iter().filter(of_other) {
+        let with = condition.as_ref().map(|condition| format!(" where {condition}")).unwrap_or_default();
+        context.out.line(format!("there is nothing to {verb}: {} is not {state}{with}", subject.text()))?;
+        for hold in &others {
+            // What is there of the same name: of the other kind, or with another condition.
+            let command = match kinds.contains(&hold.kind) {
+                true if subject.is_of(hold) => verb,
+                false if subject.covers(hold) => other,
+                _ => continue,
+            };
             let text = hold_text(hold);
-            context.out.line(format!("there is {} ({text}): `thalweg {other} {}` ends it", hold.id, hold.id))?;
+            context.out.line(format!("there is {} ({text}): `thalweg {command} {}` ends it", hold.id, hold.id))?;
         }
         return context.out.line("`thalweg status` lists what is held, paused or drained, with its number");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use thalweg_core::expr::Expr;
+use thalweg_core::expr::{Expr, ExprEnv, Lookup, Name};
 use thalweg_core::pattern::FieldType;
 use thalweg_core::time::parse_instant;
 use thalweg_core::units::parse_duration;
@@ -157,7 +157,13 @@ pub(crate) type Known = BTreeMap<String, Option<FieldType>>;
 pub(crate) fn condition(texts: &[String], known: &Known, what: &str) -> Result<Option<String>, Failure> {
     let mut parts = Vec::new();
     for text in texts {
-        let part = simple(text, known).unwrap_or_else(|| text.clone());
+        let part = match simple(text, known) {
+            Some(part) => part,
+            None => {
+                half(text)?;
+                text.clone()
+            }
+        };
         let expr = Expr::parse(&part).map_err(|error| {
             Failure::usage(format!("--where {text}: {error}"))
                 .help("write --where field=value, or a condition: \"site == 'sas' and slice > 0\"")
@@ -169,9 +175,77 @@ pub(crate) fn condition(texts: &[String], known: &Known, what: &str) -> Result<O
                     .help(did_you_mean(&name, known.keys().map(String::as_str))));
             }
         }
+        // A field alone, a number, `true`: that would hold for nothing, or for everything.
+        if expr.comparisons().is_empty() || expr.names().is_empty() {
+            return Err(Failure::usage(format!("--where {text}: this compares no field with anything"))
+                .help("write --where field=value, or a condition: \"site == 'sas' and slice > 0\""));
+        }
         parts.push(if texts.len() > 1 { format!("({part})") } else { part });
     }
     Ok((!parts.is_empty()).then(|| parts.join(" and ")))
+}
+
+/// Tells if nothing that fulfils the comparisons can fulfil a condition of the flow language.
+///
+/// What the comparisons leave open may be anything; a doubt is no contradiction.
+pub(crate) fn excludes(wheres: &[Where], known: &Known, condition: &str, now: Timestamp) -> bool {
+    let Ok(expr) = Expr::parse(condition) else { return false };
+    let fields = wheres.iter().filter(|one| one.how == How::Equal).filter_map(|one| {
+        let value = match known.get(&one.field)? {
+            Some(FieldType::Text | FieldType::Path | FieldType::Regex(_) | FieldType::Choice(_)) => {
+                Value::from(one.text.as_str())
+            }
+            Some(FieldType::Letter) => match one.text.as_bytes() {
+                [letter @ b'a'..=b'z'] => Value::from(i64::from(letter - b'a')),
+                _ => Value::from(one.text.parse::<i64>().ok()?),
+            },
+            Some(FieldType::Int { .. }) => Value::from(one.text.parse::<i64>().ok()?),
+            // Of those that stand in a content, and of times, too little is known.
+            _ => return None,
+        };
+        Some((one.field.clone(), value))
+    });
+    let meant = Meant { fields: fields.collect(), now };
+    expr.eval(&meant).is_ok_and(|verdict| !verdict.holds && verdict.waits_for.is_empty())
+}
+
+// The fields that comparisons fix; all others are open.
+struct Meant {
+    fields: Fields,
+    now: Timestamp,
+}
+
+impl ExprEnv for Meant {
+    fn lookup(&self, name: &Name) -> Lookup {
+        match name.0.as_slice() {
+            [field] if self.fields.contains_key(field) => Lookup::Value(self.fields[field].clone()),
+            _ => Lookup::NotYet(name.to_string()),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+// Refuses `field=` and `field=value` with a value that is no plain word, and says how each is written.
+fn half(text: &str) -> Result<(), Failure> {
+    let Some((field, value)) = text.split_once('=') else { return Ok(()) };
+    let (field, value) = (field.trim(), value.trim());
+    let (field, sign) = field.strip_suffix('!').map_or((field, "=="), |field| (field.trim(), "!="));
+    let is_name = !field.is_empty() && field.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    // `==` begins a condition of the flow language; so does all that has more than a name before its sign.
+    if !is_name || value.starts_with('=') || (sign == "!=" && !value.is_empty()) {
+        return Ok(());
+    }
+    if value.is_empty() {
+        return Err(Failure::usage(format!("--where {text}: there is no value after the sign"))
+            .help(format!("write --where {field}=VALUE; for an empty one \"{field} {sign} ''\"")));
+    }
+    let inner = unquoted(value);
+    let quote = if inner.contains('\'') { '"' } else { '\'' };
+    Err(Failure::usage(format!("--where {text}: the value is no plain word"))
+        .help(format!("write it as a condition, in quotes: {field} == {quote}{inner}{quote}")))
 }
 
 // `field=value` or `field!=value` with a bare value, read by the type of the field.
@@ -242,6 +316,27 @@ mod tests {
     }
 
     #[test]
+    fn a_condition_contradicts_what_is_asked_only_without_doubt() {
+        let known = Known::from([
+            ("site".to_owned(), Some(FieldType::Text)),
+            ("slice".to_owned(), Some(FieldType::Letter)),
+            ("cpid".to_owned(), None),
+        ]);
+        let excluded = |asked: &[&str], text: &str| {
+            let wheres = Where::all(&asked.iter().map(|&text| text.to_owned()).collect::<Vec<_>>()).unwrap();
+            excludes(&wheres, &known, text, Timestamp::UNIX_EPOCH)
+        };
+        assert!(excluded(&["site=sas"], "site == 'cly'"));
+        assert!(excluded(&["site=sas"], "site == 'cly' and slice > 1"));
+        assert!(excluded(&["site=sas", "slice=b"], "site == 'sas' and slice > 1"));
+        assert!(!excluded(&["site=sas"], "site == 'sas'"));
+        assert!(!excluded(&["site=sas"], "site == 'sas' and slice > 1"));
+        assert!(!excluded(&["site!=sas"], "site == 'sas'"), "only what is fixed decides");
+        assert!(!excluded(&["slice=1"], "site == 'cly'"));
+        assert!(!excluded(&["cpid=151"], "cpid == 3"), "its type is not known");
+    }
+
+    #[test]
     fn simple_comparisons_become_conditions() {
         let known = Known::from([
             ("site".to_owned(), Some(FieldType::Text)),
@@ -258,6 +353,19 @@ mod tests {
         assert_eq!(one("cpid=151"), "cpid == 151");
         assert_eq!(one("site == 'sas' and slice > 1"), "site == 'sas' and slice > 1");
         assert!(tried("site ==").is_err());
+        for text in ["site", "1", "true", "not site", "1 == 1", "site or slice"] {
+            let error = tried(text).unwrap_err();
+            assert!(error.message.contains("compares no field"), "{text}: {}", error.message);
+        }
+        for text in ["site=", "site!=", "site = "] {
+            let error = tried(text).unwrap_err();
+            assert!(error.message.contains("there is no value"), "{text}: {}", error.message);
+        }
+        let odd = tried("site=a'b").unwrap_err();
+        assert!(odd.message.contains("no plain word"), "{}", odd.message);
+        assert_eq!(odd.help.as_deref(), Some("write it as a condition, in quotes: site == \"a'b\""));
+        assert_eq!(one("site == \"a'b\""), "site == \"a'b\"");
+        assert_eq!(one("site != 'sas'"), "site != 'sas'");
         let error = tried("sites=sas").unwrap_err();
         assert_eq!(error.help.as_deref(), Some("did you mean `site`?"));
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use thalweg_engine::root_of;
+use thalweg_engine::{Places, root_of};
 
 use crate::here::Finding;
 use crate::here::access::{Account, Wanted, look as may};
@@ -67,12 +67,25 @@ pub(super) fn look(project: &Project, account: &Account, log_dir: Option<&Path>)
     findings.extend(may(account, &setup.program, Wanted::Run, "program_rights", "program"));
     let flow = std::path::absolute(&setup.flow_path).unwrap_or_else(|_| setup.flow_path.clone());
     findings.extend(may(account, &flow, Wanted::Read, "flow_rights", "flow file"));
-    for (place, path) in written(project, log_dir) {
+    // A root that no run makes: there is nothing to have rights on yet.
+    let places = Places::look(setup);
+    let mut rootless = Vec::new();
+    for name in &setup.here {
+        if let Some(missing) = places.missing_root(project.flow(), name) {
+            let place = format!("stations.{name}");
+            findings.push(Finding::error("no_root", &place, missing.what, missing.remedy));
+            rootless.push(place);
+        }
+    }
+    for (place, path) in written(project, log_dir).into_iter().filter(|(place, _)| !rootless.contains(place)) {
         findings.extend(may(account, &path, Wanted::Write, "no_writing", &place));
     }
     let read_only = project.flow().stations.values().filter(|station| station.read_only);
     for station in read_only.filter(|station| setup.here.contains(&station.name)) {
         let place = format!("stations.{}", station.name);
+        if rootless.contains(&place) {
+            continue;
+        }
         findings.extend(may(account, &root_of(setup, station), Wanted::List, "no_reading", &place));
     }
     if let Ok(meta) = setup.ledger.metadata()

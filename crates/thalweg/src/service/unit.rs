@@ -97,7 +97,7 @@ impl Unit {
             lines.push("After=local-fs.target remote-fs.target network.target time-sync.target".into());
         }
         lines.extend([
-            "# However often it ends, it is started again.".into(),
+            "# However often it ends, it is started again; not after what only a person can mend (see below).".into(),
             "StartLimitIntervalSec=0".into(),
             String::new(),
             "[Service]".into(),
@@ -114,6 +114,9 @@ impl Unit {
             format!("EnvironmentFile=-{}", whole_line(&self.environment)),
             "Restart=always".into(),
             "RestartSec=10".into(),
+            "# Wrong options, a mistake in the flow file, a refusal: the same again until somebody has looked at it."
+                .into(),
+            "RestartPreventExitStatus=2 3 5".into(),
             "# It begins by bringing to an end what an earlier one left.".into(),
             "TimeoutStartSec=30min".into(),
             "WatchdogSec=5min".into(),

@@ -97,3 +97,17 @@ fn a_listing_of_what_may_go_says_when_it_goes() {
     let gone = lines(at, &["trim"]);
     assert!(gone.iter().all(|file| file["delete"] == false) && gone.len() < files.len(), "{gone:#?}");
 }
+
+#[test]
+fn an_agent_of_check_mk_gets_a_line_whatever_is_wrong() {
+    let folder = project();
+    let at = folder.path();
+    write(at, "broken.toml", "flow = \"x\"\nstations = 3\n");
+    for flow in ["broken.toml", "none.toml"] {
+        let (lines, error) = run(at, &["--flow", flow, "checks", "--check-mk"], 0);
+        assert!(lines.starts_with("3 \"thalweg\" - ") && lines.contains(flow), "{lines}");
+        assert_eq!((lines.lines().count(), error.as_str()), (1, ""), "{lines}");
+        let (out, _) = run(at, &["--flow", flow, "checks"], 3);
+        assert_eq!(out, "", "without it as ever");
+    }
+}

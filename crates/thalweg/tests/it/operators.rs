@@ -30,6 +30,8 @@ fn every_template_passes_the_checks_and_runs() {
         let (out, _) = run(&at, &["check", "--json"], 0);
         let json: Json = serde_json::from_str(&out).expect("a document");
         assert_eq!((json["valid"].as_bool(), json["warnings"].as_u64()), (Some(true), Some(0)), "{name}: {out}");
+        let names_readme = text(&at, "flow.toml").contains("README.md");
+        assert_eq!(at.join("README.md").exists(), names_readme, "{name}: what the flow file speaks of is there");
         run(&at, &["check", "--here"], 0);
         run(&at, &["run", "--once"], 0);
         let before = text(&at, "flow.toml");
@@ -159,6 +161,7 @@ fn a_service_is_written_once_and_never_over_what_somebody_else_wrote() {
         "Type=notify",
         "User=daemon",
         "Restart=always",
+        "RestartPreventExitStatus=2 3 5",
         "WantedBy=multi-user.target",
         &format!("WorkingDirectory={}", at_text.replace('%', "%%")),
     ] {
@@ -203,6 +206,28 @@ fn a_service_is_written_once_and_never_over_what_somebody_else_wrote() {
     assert!(!at.join("units/thalweg-small.service").exists() && at.join("flow.toml").exists());
     let (out, _) = run(&at, &[&words[..5], &["--remove"]].concat(), 0);
     assert!(out.contains("nothing to remove"), "{out}");
+}
+
+#[test]
+fn a_root_that_no_run_makes_is_to_be_made_by_hand() {
+    let folder = TempDir::new().expect("a folder");
+    let at = folder.path();
+    write(at, "flow.toml", &text(project().path(), "flow.toml").replace("root = \"a\"", "root = \"none\""));
+    let flow = text(at, "flow.toml");
+    let read = "[stations.drop]\nroot = \"far/drop\"\nread_only = true\n[stations.idle]\nroot = \"far/idle\"\n";
+    write(at, "flow.toml", &format!("{flow}{read}"));
+    let words = ["install-service", "--unit-dir", "units", "--dry-run", "--json", "--user", "daemon"];
+    let words = if rustix::process::geteuid().is_root() { &words[..] } else { &words[..5] };
+    let (out, _) = run(at, words, 0);
+    let told: Json = serde_json::from_str(&out).expect("a document");
+    let findings = told["findings"].as_array().expect("findings");
+    for place in ["stations.drop", "stations.idle"] {
+        let of: Vec<_> = findings.iter().filter(|found| found["place"] == place).collect();
+        let [found] = of.as_slice() else { panic!("{place}: {findings:#?}") };
+        assert!(found["message"].as_str().is_some_and(|text| text.contains("no run makes it")), "{found}");
+        assert!(found["remedy"].as_str().is_some_and(|text| text.starts_with("make the folder")), "{found}");
+    }
+    assert!(findings.iter().all(|found| found["code"] != "no_root" || found["place"] != "stations.here"), "{out}");
 }
 
 #[expect(clippy::print_stderr, reason = "a part of a test that cannot be run here says so")]
@@ -263,7 +288,13 @@ fn the_log_of_the_engine_and_of_a_run_lie_where_the_flow_says() {
     assert!(!at.join("my logs/20200101").exists());
     std::fs::remove_dir_all(&day).expect("it is ours");
     let (out, _) = run(at, &["log", "1"], 0);
-    assert!(out.contains("its log was removed as an old one") && out.contains("keep = \"1d\""), "{out}");
+    assert!(out.contains("its log is not there") && !out.contains("old"), "by hand, on the day of the run: {out}");
+    let (out, _) = run(at, &["log", "1", "--json"], 0);
+    assert_eq!(serde_json::from_str::<Json>(&out).expect("a document")["log_pruned"], false);
+    let limited = text(at, "flow.toml").replace("keep = \"1d\"", "keep = \"1d\"\nmax_size = \"1 GiB\"");
+    write(at, "flow.toml", &limited);
+    let (out, _) = run(at, &["log", "1"], 0);
+    assert!(out.contains("its log was removed as an old one") && out.contains("keep = \"1d\", max_size"), "{out}");
     let (out, _) = run(at, &["log", "1", "--json"], 0);
     assert_eq!(serde_json::from_str::<Json>(&out).expect("a document")["log_pruned"], true);
 }

@@ -81,3 +81,88 @@ fn a_condition_says_which_failed_keys_are_tried_again() {
     run(at, &["retry", "copy", "--where", "site=cly"], 4);
     assert_eq!(crate::flows::lines(at, &["runs", "--failed"]).len(), lines + 2, "those of cly alone");
 }
+
+#[test]
+fn status_of_one_radar_tells_of_that_radar_alone() {
+    let folder = project();
+    let at = folder.path();
+    for hour in ["00", "02", "04"] {
+        write(at, &format!("a/in/20240131.{hour}00.cly.dat"), &format!("cly {hour}"));
+    }
+    run(at, &["pause", "--where", "site=cly", "--why", "wrong clock"], 0);
+    run(at, &["pause", "copy", "--where", "site=sas", "--why", "new disk"], 0);
+    run(at, &["pause", "send", "--why", "no line"], 0);
+    run(at, &["run", "--once"], 0);
+    for (site, own, other) in [("sas", "new disk", "wrong clock"), ("cly", "wrong clock", "new disk")] {
+        let asked = format!("site={site}");
+        let (text, _) = run(at, &["status", "--where", &asked], 0);
+        assert!(text.contains(own) && text.contains("no line") && !text.contains(other), "{asked}: {text}");
+        let example = text.lines().find(|line| line.contains("blocked, as copy")).expect("an example");
+        assert!(example.contains(own), "{asked}: {text}");
+        assert_eq!(json(at, &["status", "--where", &asked])["holds"].as_array().map(Vec::len), Some(2), "{asked}");
+    }
+    assert_eq!(json(at, &["status"])["holds"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn what_is_held_with_another_condition_is_told() {
+    let folder = project();
+    let at = folder.path();
+    run(at, &["hold", "raw", "--where", "site=sas", "--why", "odd clock"], 0);
+    let (out, _) = run(at, &["release", "raw", "--where", "site=pgr"], 0);
+    assert!(out.contains("product raw is not held where site == 'pgr'"), "{out}");
+    assert!(
+        out.contains("hold of product raw where site == 'sas'") && out.contains("`thalweg release 1` ends it"),
+        "{out}"
+    );
+    assert_eq!(json(at, &["status"])["holds"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn what_compares_nothing_is_no_condition() {
+    let folder = project();
+    let at = folder.path();
+    for (text, says) in [
+        ("site", "compares no field"),
+        ("1", "compares no field"),
+        ("true", "compares no field"),
+        ("site=", "there is no value"),
+        ("site=a'b", "no plain word"),
+    ] {
+        let (_, error) = run(at, &["pause", "--where", text], 2);
+        assert!(error.contains(says) && error.contains("help: "), "{text}: {error}");
+    }
+    assert!(!at.join(".thalweg").exists(), "nothing was put up");
+}
+
+#[test]
+fn a_file_that_lies_there_is_not_called_missing() {
+    let folder = project();
+    let at = folder.path();
+    run(at, &["run", "--once"], 0);
+    let name = "20240131.1000.sas";
+    write(at, &format!("a/in/{name}.dat"), "ten");
+    let file = format!("here/in/{name}.dat");
+    let copy = format!("there/out/{name}.txt");
+    let causes = |path: &str| json(at, &["why", path])["missing"].as_array().cloned().expect("a list");
+    let states = |path: &str| -> Vec<String> {
+        causes(path).iter().map(|cause| cause["state"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(states(&file), ["there"]);
+    assert!(states(&copy).contains(&"there".to_owned()) && !states(&copy).contains(&"missing".to_owned()));
+    for path in [&file, &copy] {
+        let (text, _) = run(at, &["why", path], 0);
+        assert!(text.contains("there and not listed yet") && text.contains("`thalweg scan here`"), "{text}");
+        assert!(!text.contains("put it at") && !text.contains(&format!("{name}.dat, which is not there")), "{text}");
+    }
+    // Somebody still writes it.
+    let writer = std::fs::OpenOptions::new().append(true).open(at.join(format!("a/in/{name}.dat"))).expect("a file");
+    for path in [&file, &copy] {
+        let (text, _) = run(at, &["why", path], 0);
+        assert!(text.contains("still open for writing by process") && !text.contains("put it at"), "{text}");
+    }
+    drop(writer);
+    // What is not there at all is missing as ever.
+    let (text, _) = run(at, &["why", "there/out/20240131.1200.sas.txt"], 0);
+    assert!(text.contains("put it at here/in/20240131.1200.sas.dat"), "{text}");
+}

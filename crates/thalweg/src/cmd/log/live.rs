@@ -53,7 +53,7 @@ pub(super) fn follow(project: &Project, id: RunId, context: &mut Context) -> Don
             pause();
             continue;
         }
-        let missing = absence(&reader, &run, project.flow().log.keep)?;
+        let missing = absence(&reader, &run, &project.flow().log, context.now())?;
         let out = &mut context.out;
         if out.json {
             out.object(&json!({ "run": id, "state": run.state, "exit": run.exit, "message": run.message }))?;

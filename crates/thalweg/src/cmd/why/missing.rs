@@ -1,15 +1,18 @@
 //! Why a file is not there: the steps that would bring it, what they lack, where they failed, what blocks them.
+//! A link of that chain that lies on the disk and is not taken yet is there: it is told as what it is, not as missing.
 
 use serde::Serialize;
 use thalweg_core::pattern::PatternEnv;
 use thalweg_core::{Fields, RelPath, fields_text};
-use thalweg_engine::Classifier;
+use thalweg_engine::{Classifier, Places};
 use thalweg_flow::planner::backward::producers;
 use thalweg_flow::planner::keys::keys_of_step;
 use thalweg_flow::planner::{
-    Evaluation, Facts, FileFact, FileState, KeyId, Occasion, coverage_of, evaluate, identity_of_file, touched,
+    Evaluation, Facts, FileFact, FileState, KeyId, Occasion, Readiness, coverage_of, evaluate, identity_of_file,
+    readiness, touched,
 };
 use thalweg_flow::{Flow, Product, Step};
+use thalweg_store::OpenWriters;
 
 use crate::cmd::Context;
 use crate::failure::Failure;
@@ -17,6 +20,8 @@ use crate::out::{Cell, Table};
 
 /// How far back causes are followed: a flow has no longer chains.
 const DEPTH: usize = 8;
+/// The word for a file that lies there and is not taken yet.
+const THERE: &str = "there";
 /// So many keys of one step are told.
 const KEYS: usize = 5;
 
@@ -38,12 +43,12 @@ pub(super) struct Cause {
 }
 
 /// Returns why a file is not there, from it back to where the chain begins.
-pub(super) fn causes(flow: &Flow, facts: &dyn Facts, station: &str, path: &RelPath) -> Vec<Cause> {
+pub(super) fn causes(flow: &Flow, facts: &dyn Facts, places: &Places, station: &str, path: &RelPath) -> Vec<Cause> {
     let mut causes = Vec::new();
     let classifier = Classifier::new(flow);
     for folder in [false, true] {
         if let Some((product, fields)) = classifier.product(flow, station, path, folder) {
-            Search { flow, facts, causes: &mut causes }.file(product, &fields, station, path, 0);
+            Search { flow, facts, places, causes: &mut causes }.file(product, &fields, station, path, 0);
             break;
         }
     }
@@ -57,7 +62,8 @@ pub(super) fn tell(causes: &[Cause], context: &mut Context) -> Result<(), Failur
     }
     let out = &mut context.out;
     out.line("")?;
-    out.heading("why it is not there")?;
+    let is_there = causes.first().is_some_and(|cause| cause.state == THERE);
+    out.heading(if is_there { "why nothing has come of it" } else { "why it is not there" })?;
     let mut table = Table::new(&[]).indented(2);
     for cause in causes {
         let step = cause.step.as_deref().unwrap_or("-");
@@ -73,6 +79,7 @@ pub(super) fn tell(causes: &[Cause], context: &mut Context) -> Result<(), Failur
 struct Search<'a> {
     flow: &'a Flow,
     facts: &'a dyn Facts,
+    places: &'a Places,
     causes: &'a mut Vec<Cause>,
 }
 
@@ -80,6 +87,10 @@ impl Search<'_> {
     fn file(&mut self, product: &Product, fields: &Fields, station: &str, path: &RelPath, depth: usize) {
         let shown = format!("{station}/{path}");
         if depth > DEPTH || self.causes.iter().any(|cause| cause.file == shown) {
+            return;
+        }
+        if let Some((text, next)) = self.there(product, station, path) {
+            self.causes.push(Cause { file: shown, step: None, key: None, state: THERE.into(), text, next });
             return;
         }
         let steps = producers(self.flow, &product.name, Some(station));
@@ -99,6 +110,27 @@ impl Search<'_> {
         for step in steps {
             self.step(step, product, fields, &shown, depth);
         }
+    }
+
+    // What a file that lies there waits for, as the ledger or the disk has it, and the command that goes on from here.
+    fn there(&self, product: &Product, station: &str, path: &RelPath) -> Option<(String, Option<String>)> {
+        let meta = self.places.store(station)?.stat(path).ok()??;
+        if let Some(file) = self.facts.file_at(station, path) {
+            if !matches!(file.state, FileState::Settling | FileState::Present) {
+                return None;
+            }
+            let text = match readiness(product, &file, self.facts) {
+                Readiness::No(reason) => format!("it is there and not taken yet: {}", reason.text),
+                Readiness::Yes => "it is there".to_owned(),
+            };
+            return Some((text, Some(format!("`thalweg why {station}/{path}` says more of it"))));
+        }
+        if let Some(process) = OpenWriters::snapshot().writer_of(&meta) {
+            let text = format!("it is there, still open for writing by process {process}");
+            return Some((text, Some("it is taken when its writer has closed it".to_owned())));
+        }
+        let next = format!("`thalweg scan {station}` takes note of it; a running engine does so by itself");
+        Some(("it is there and not listed yet".to_owned(), Some(next)))
     }
 
     fn step(&mut self, step: &Step, product: &Product, fields: &Fields, shown: &str, depth: usize) {
@@ -125,8 +157,10 @@ impl Search<'_> {
         }
         let takes = step.takes.join(" and ");
         let text = match absent.first() {
-            Some((_, station, path)) => {
-                format!("{} makes or brings it from {station}/{path}, which is not there", step.name)
+            Some((input, station, path)) => {
+                let there = self.flow.products.get(input).and_then(|product| self.there(product, station, path));
+                let stands = if there.is_some() { "is not taken yet" } else { "is not there" };
+                format!("{} makes or brings it from {station}/{path}, which {stands}", step.name)
             }
             None if takes.is_empty() => format!("{} makes it by the clock, or when it is asked to", step.name),
             None => format!("{} makes it from {takes}, and none that belongs to it is there", step.name),

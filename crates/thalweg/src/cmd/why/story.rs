@@ -51,7 +51,7 @@ pub(super) struct Story {
     events: Vec<EventRow>,
     /// What the station says of the path now, where that can be asked: it is there.
     there_now: Option<bool>,
-    /// For a file that is not there: what would bring it, and what that lacks.
+    /// For a file that is not there: what would bring it, and what that lacks; for one that the ledger does not know: why.
     missing: Vec<missing::Cause>,
     #[serde(skip)]
     now: Timestamp,
@@ -150,7 +150,7 @@ impl Story {
         };
         let Some(row) = story.row.clone() else {
             story.summary = unknown(project, view, station, path)?;
-            story.missing = missing::causes(flow, &facts, station, path);
+            story.missing = missing::causes(flow, &facts, &view.places, station, path);
             facts.trouble()?;
             return Ok(story);
         };
@@ -465,7 +465,7 @@ fn unknown(project: &Project, view: &View, station: &str, path: &RelPath) -> Res
     };
     let there = match (&meta, &product) {
         (None, _) => "it is not there, and never was as far as the ledger knows",
-        (Some(_), Some(_)) => "it is there and the ledger does not know it yet: `thalweg scan` takes note of it",
+        (Some(_), Some(_)) => "it is there and the ledger does not know it yet",
         (Some(_), None) => "it is there",
     };
     Ok(format!("{station}/{path} is {what}; {there}"))
