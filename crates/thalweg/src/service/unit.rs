@@ -114,9 +114,8 @@ impl Unit {
             format!("EnvironmentFile=-{}", whole_line(&self.environment)),
             "Restart=always".into(),
             "RestartSec=10".into(),
-            "# Wrong options, a mistake in the flow file, a refusal: the same again until somebody has looked at it."
-                .into(),
-            "RestartPreventExitStatus=2 3 5".into(),
+            "# Wrong options, a refusal: the same again until somebody has looked at it.".into(),
+            "RestartPreventExitStatus=2 5".into(),
             "# It begins by bringing to an end what an earlier one left.".into(),
             "TimeoutStartSec=30min".into(),
             "WatchdogSec=5min".into(),

@@ -161,7 +161,7 @@ fn a_service_is_written_once_and_never_over_what_somebody_else_wrote() {
         "Type=notify",
         "User=daemon",
         "Restart=always",
-        "RestartPreventExitStatus=2 3 5",
+        "RestartPreventExitStatus=2 5",
         "WantedBy=multi-user.target",
         &format!("WorkingDirectory={}", at_text.replace('%', "%%")),
     ] {
