@@ -38,9 +38,9 @@ impl Gaps {
     pub(crate) fn run(self, context: &mut Context) -> Done {
         let project = context.project()?;
         let product = project.product(&self.product)?.name.clone();
-        let reader = project.ledger()?.reader()?;
         let (from, to) = context.ends(self.from.as_deref(), self.to.as_deref())?;
         let min = self.min.as_deref().map(parse_duration).transpose()?.unwrap_or_default();
+        let reader = project.ledger()?.reader()?;
         let min = i64::try_from(min.as_micros()).unwrap_or(i64::MAX).max(1);
         let stations = stations(context);
         for station in &stations {
