@@ -4,6 +4,7 @@
 //! format, no terminal and no page.
 
 pub mod adopted;
+mod aside;
 pub mod backlog;
 pub mod checks;
 pub mod child;

@@ -4,19 +4,15 @@
 use thalweg_core::{ContentHash, RelPath, Timestamp};
 use thalweg_flow::planner::identity_of_file;
 use thalweg_ledger::{
-    Contribution, FileRow, FileState, InputRef, Ledger, Origin, Output, QuarantineRow, Reader, RunEnd, RunOutput,
-    RunRow, RunState,
+    Contribution, FileState, InputRef, Ledger, Origin, Output, Reader, RunEnd, RunOutput, RunRow, RunState,
 };
 use thalweg_store::{Kind, Meta, OldContent, Publish, Store};
 
-use crate::classify::{Classifier, QUARANTINE, identity};
+use crate::classify::{Classifier, identity};
 use crate::edits::{Edit, Given, Look};
 use crate::runner::staging_mark;
 use crate::scan::{stat_of, stat_of_unit};
 use crate::{EngineError, Places, Setup, probe};
-
-/// Names looked at for a file in the quarantine before giving up.
-const QUARANTINE_NAMES: u32 = 1000;
 
 /// Brings everything that an earlier engine left unfinished to an end.
 pub(crate) fn recover(
@@ -48,7 +44,8 @@ pub(crate) fn recover(
     }
     // Whatever a probe left belongs to none any more; if it cannot go, it only takes room.
     let _ = std::fs::remove_dir_all(setup.state.join("probes"));
-    quarantine_again(setup, ledger, &reader, places)
+    // What still stays is tried again when its station has been listed.
+    crate::aside::again(&setup.flow, ledger, &reader, places).map(drop)
 }
 
 fn finished(now: Timestamp) -> RunEnd {
@@ -335,66 +332,4 @@ fn published(store: &dyn Store, output: &RunOutput, found: Found, moves: bool) -
             store.publish(&name, &output.path, Publish::Replace { expected: &expected, old: OldContent::Drop }).ok()
         }
     }
-}
-
-/// A bad file that was recorded and not yet moved is moved now; one that was moved and not yet recorded is recorded.
-pub(crate) fn quarantine_again(
-    setup: &Setup,
-    ledger: &Ledger,
-    reader: &Reader,
-    places: &Places,
-) -> Result<(), EngineError> {
-    for row in reader.quarantined(&thalweg_ledger::QuarantineFilter::default())? {
-        if row.moved_to.is_some() || setup.flow.stations.get(&row.station).is_none_or(|station| station.read_only) {
-            continue;
-        }
-        let Some(store) = places.store(&row.station) else { continue };
-        let still = row.file.map(|file| reader.file(file)).transpose()?.flatten();
-        let Some(still) = still.filter(|file| file.state == FileState::Quarantined) else { continue };
-        let step = match row.run {
-            Some(run) => reader.run(run)?.and_then(|run| setup.flow.steps.get(&run.step)),
-            None => None,
-        };
-        let folder = step.and_then(|step| step.on_bad.put.as_deref()).unwrap_or(QUARANTINE).trim_end_matches('/');
-        let Some(target) = aside(store.as_ref(), &row, &still, &RelPath::from_text(folder).join(row.path.as_str()))
-        else {
-            continue;
-        };
-        let report = RelPath::from_text(format!("{}.report.json", target.as_str()));
-        if matches!(store.stat(&report), Ok(None)) {
-            let text =
-                serde_json::json!({ "file": row.path, "message": row.message, "class": row.class, "at": row.at });
-            // The report can be had from the ledger too; what cannot be written now is no reason to stop.
-            let _ = store.write_atomically(&report, text.to_string().as_bytes());
-        }
-        let id = row.id;
-        ledger.write(move |tx| tx.quarantine_moved(id, &target, Some(&report)))?;
-    }
-    Ok(())
-}
-
-// Returns where a bad file is put aside, having moved it there if it is still in its place.
-fn aside(store: &dyn Store, row: &QuarantineRow, judged: &FileRow, target: &RelPath) -> Option<RelPath> {
-    for n in 1..QUARANTINE_NAMES {
-        let numbered = if n == 1 { target.clone() } else { RelPath::from_text(format!("{}.{n}", target.as_str())) };
-        match store.stat(&numbered).ok()? {
-            // Something of an earlier time, or this one, moved before the end came.
-            Some(_) if matches!(store.stat(&row.path), Ok(None)) => {
-                let same = row.content.is_none()
-                    || store.hash(&numbered, &mut |_| {}).is_ok_and(|found| Some(found.hash) == row.content);
-                if same {
-                    return Some(numbered);
-                }
-            }
-            Some(_) => {}
-            None => {
-                // Another file that came under its name was never judged.
-                let found = store.stat(&row.path).ok().flatten()?;
-                let another = found.kind == Kind::File
-                    && (found.size != judged.stat.size || found.mtime_ns != judged.stat.mtime_ns);
-                return (!another && store.move_within(&row.path, &numbered).is_ok()).then_some(numbered);
-            }
-        }
-    }
-    None
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::kinds::Change;
 use crate::open::{self, Options};
 use crate::pool::Pool;
 use crate::rows::{ObserveOutcome, Observed};
-use crate::writer::{Call, Job, Writer};
+use crate::writer::{Call, Desk, Job, Writer};
 use crate::{Error, Reader, Tx};
 
 /// How many closures may wait for the writer before the caller has to.
@@ -38,7 +38,7 @@ struct Channel {
     /// None while the writer is being closed.
     jobs: Option<SyncSender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
-    id: ThreadId,
+    desk: Arc<Desk>,
 }
 
 /// The answer to a write that was handed to the writer.
@@ -95,13 +95,13 @@ impl Ledger {
     fn start(path: &Path, create: bool, options: Options) -> Result<Self, Error> {
         let db = open::writer(path, create, &options)?;
         let (jobs, waiting) = sync_channel(WAITING);
-        let writer = Writer::new(db, &options);
+        let desk = Arc::new(Desk::new(Writer::new(db, &options)));
+        let serving = desk.clone();
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
-            .spawn(move || writer.serve(&waiting))
+            .spawn(move || serving.serve(&waiting))
             .map_err(|_| Error::Closed { path: path.to_owned() })?;
-        let id = thread.thread().id();
-        let writer = Some(Channel { jobs: Some(jobs), thread: Some(thread), id });
+        let writer = Some(Channel { jobs: Some(jobs), thread: Some(thread), desk });
         Ok(Self(Arc::new(Inner { path: path.to_owned(), options, writer, pool: Pool::default() })))
     }
 
@@ -113,12 +113,18 @@ impl Ledger {
     /// Runs `body` in the writer and returns when its changes are on the disk.
     ///
     /// An error of `body` undoes its own changes and no others. A failure to commit is the answer to all of the group.
+    /// While nobody else writes, that is done in the caller's thread, which spares the way to the writer's and back.
     pub fn write<T, F>(&self, body: F) -> Result<T, Error>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
-        self.submit(body)?.wait()
+        let writer = self.writer()?;
+        let (job, pending) = self.call(body);
+        if let Some(job) = writer.desk.at_once(job) {
+            writer.hand(job, &self.0.path)?;
+        }
+        pending.wait()
     }
 
     /// Hands `body` to the writer; closures run in the order in which they were handed over.
@@ -127,21 +133,33 @@ impl Ledger {
         F: FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
-        let path = self.0.path.clone();
-        let Some(writer) = &self.0.writer else { return Err(Error::ReadOnly { path }) };
-        if writer.id == std::thread::current().id() {
-            return Err(Error::Nested { path });
+        let writer = self.writer()?;
+        let (job, pending) = self.call(body);
+        writer.hand(job, &self.0.path)?;
+        Ok(pending)
+    }
+
+    // Returns the way to the writer, if it may be gone now.
+    fn writer(&self) -> Result<&Channel, Error> {
+        let path = || self.0.path.clone();
+        let Some(writer) = &self.0.writer else { return Err(Error::ReadOnly { path: path() }) };
+        if writer.desk.is_mine() {
+            return Err(Error::Nested { path: path() });
         }
-        let Some(jobs) = &writer.jobs else { return Err(Error::Closed { path }) };
         if self.0.options.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
-            return Err(Error::Full { path });
+            return Err(Error::Full { path: path() });
         }
+        Ok(writer)
+    }
+
+    fn call<T, F>(&self, body: F) -> (Box<dyn Job>, Pending<T>)
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        let path = self.0.path.clone();
         let (reply, answer) = sync_channel(1);
-        let job = Box::new(Call::new(body, reply, path.clone()));
-        if jobs.send(job).is_err() {
-            return Err(Error::Closed { path });
-        }
-        Ok(Pending { answer, path })
+        (Box::new(Call::new(body, reply, path.clone())), Pending { answer, path })
     }
 
     /// Opens a connection for reading. It sees what was durable when each of its queries began.
@@ -207,11 +225,22 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
+impl Channel {
+    // Hands a closure to the writer's thread.
+    fn hand(&self, job: Box<dyn Job>, path: &Path) -> Result<(), Error> {
+        let handed = self.jobs.as_ref().is_some_and(|jobs| {
+            self.desk.expect_one();
+            jobs.send(job).is_ok()
+        });
+        if handed { Ok(()) } else { Err(Error::Closed { path: path.to_owned() }) }
+    }
+}
+
 impl Drop for Channel {
     fn drop(&mut self) {
         drop(self.jobs.take());
         // The last handle may be dropped by a closure, inside the writer, which cannot wait for itself.
-        if let Some(thread) = self.thread.take().filter(|_| self.id != std::thread::current().id()) {
+        if let Some(thread) = self.thread.take().filter(|_| !self.desk.is_mine()) {
             // A panic of the writer was already the answer to those who waited.
             let _ = thread.join();
         }

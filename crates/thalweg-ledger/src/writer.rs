@@ -1,11 +1,14 @@
-//! The writer thread: the only one with a connection that can write.
+//! The writer: the only one with a connection that can write, at a desk where one thread at a time is served.
 //!
 //! Closures that wait share one transaction, since a sync of the disk costs more than all of their statements. Each has
 //! a savepoint of its own, and none is answered before the transaction is on the disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crate::db::Db;
@@ -84,6 +87,66 @@ pub(crate) struct Writer {
     data_version: i64,
 }
 
+/// Where the writer is found by the thread of its own and, while that has nothing to do, by those who write.
+pub(crate) struct Desk {
+    writer: Mutex<Writer>,
+    /// Who is with the writer now.
+    with: Mutex<Option<ThreadId>>,
+    /// Closures that were handed to the thread and are not answered yet.
+    waiting: AtomicUsize,
+}
+
+impl Desk {
+    pub(crate) fn new(writer: Writer) -> Self {
+        Self { writer: Mutex::new(writer), with: Mutex::new(None), waiting: AtomicUsize::new(0) }
+    }
+
+    /// Tells if the calling thread is inside the writer.
+    pub(crate) fn is_mine(&self) -> bool {
+        *lock(&self.with) == Some(std::thread::current().id())
+    }
+
+    /// Counts a closure that is about to be handed to the thread.
+    pub(crate) fn expect_one(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Runs a closure in the calling thread; gives it back if others were before it.
+    pub(crate) fn at_once(&self, job: Box<dyn Job>) -> Option<Box<dyn Job>> {
+        let mut writer = match self.writer.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Some(job),
+        };
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            return Some(job);
+        }
+        *lock(&self.with) = Some(std::thread::current().id());
+        writer.group(job, || None);
+        *lock(&self.with) = None;
+        None
+    }
+
+    /// Serves closures until every handle is gone, then closes the file.
+    pub(crate) fn serve(&self, jobs: &Receiver<Box<dyn Job>>) {
+        while let Ok(first) = jobs.recv() {
+            let mut writer = lock(&self.writer);
+            *lock(&self.with) = Some(std::thread::current().id());
+            let count = writer.group(first, || jobs.try_recv().ok());
+            *lock(&self.with) = None;
+            self.waiting.fetch_sub(count, Ordering::SeqCst);
+        }
+        // Best effort: what stays in the log is found there at the next opening. No ANALYZE: without statistics the
+        // plans of all queries are the same on every host, and a test looks at them.
+        let _ = lock(&self.writer).reader.db.value::<i64>("PRAGMA wal_checkpoint(TRUNCATE)", []);
+    }
+}
+
+// A panic of a closure was caught where it ran: nothing is left half done behind a lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Writer {
     pub(crate) fn new(db: Db, options: &Options) -> Self {
         Self {
@@ -95,26 +158,19 @@ impl Writer {
         }
     }
 
-    /// Serves closures until every handle is gone, then closes the file.
-    pub(crate) fn serve(mut self, jobs: &Receiver<Box<dyn Job>>) {
-        while let Ok(first) = jobs.recv() {
-            self.group(first, jobs);
-        }
-        // Best effort: what stays in the log is found there at the next opening. No ANALYZE: without statistics the
-        // plans of all queries are the same on every host, and a test looks at them.
-        let _ = self.reader.db.value::<i64>("PRAGMA wal_checkpoint(TRUNCATE)", []);
-    }
-
-    fn group(&mut self, first: Box<dyn Job>, jobs: &Receiver<Box<dyn Job>>) {
+    // Runs closures in one transaction and answers them; returns how many.
+    fn group(&mut self, first: Box<dyn Job>, mut more: impl FnMut() -> Option<Box<dyn Job>>) -> usize {
         let begun = Instant::now();
         let mut done: Vec<Box<dyn Job>> = Vec::new();
         if let Err(error) = self.begin() {
             // Those who wait behind would wait out the same lock one by one.
-            for mut job in std::iter::once(first).chain(jobs.try_iter().take(self.group_size)) {
+            let mut failed = 0;
+            for mut job in std::iter::once(first).chain(std::iter::from_fn(more).take(self.group_size)) {
                 job.fail(&error);
                 job.answer();
+                failed += 1;
             }
-            return;
+            return failed;
         }
         let mut next = Some(first);
         let mut ended = Ok(());
@@ -130,7 +186,7 @@ impl Writer {
                 }
             }
             if done.len() < self.group_size && begun.elapsed() < self.group_time {
-                next = jobs.try_recv().ok();
+                next = more();
             }
         }
         if let Err(error) = ended.and_then(|()| self.reader.db.run("COMMIT", []).map(drop)) {
@@ -143,9 +199,11 @@ impl Writer {
                 job.fail(&error);
             }
         }
+        let count = done.len();
         for job in done {
             job.answer();
         }
+        count
     }
 
     fn begin(&mut self) -> Result<(), Error> {

@@ -122,18 +122,16 @@ fn mark_of(pid: Pid) -> Option<OsString> {
         .map(|value| OsStr::from_bytes(value).to_owned())
 }
 
-// The children of every thread of this process; none where the kernel does not tell.
+// The children that orphans are among; none where the kernel does not tell.
+//
+// The kernel keeps children by thread. An orphan goes to the first thread of the process that takes it in, and so does
+// what was started by a thread that has ended: that is the main one, as long as it lives, which is until the end.
 fn children() -> Option<Vec<i32>> {
-    let mut children = Vec::new();
-    for thread in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
-        match std::fs::read_to_string(thread.path().join("children")) {
-            Ok(text) => children.extend(text.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok())),
-            // A thread may end meanwhile.
-            Err(_) if !thread.path().exists() => {}
-            Err(_) => return from_stat(),
-        }
+    let main = format!("/proc/self/task/{}/children", std::process::id());
+    match std::fs::read_to_string(main) {
+        Ok(text) => Some(text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()),
+        Err(_) => from_stat(),
     }
-    Some(children)
 }
 
 // The same from the list of all processes, for kernels built without the other.

@@ -60,11 +60,8 @@ pub(super) fn rules(
     // A link to a program leads to where its own files lie.
     let real = program.canonicalize().unwrap_or_else(|_| program.to_owned());
     let by_link = program.parent().filter(|_| program != real);
-    let own = real.parent().filter(|_| !SYSTEM.iter().any(|system| real.starts_with(system)));
-    for folder in [by_link, own].into_iter().flatten() {
-        rules = allow(rules, folder, run, false)?;
-    }
-    for tree in &sandbox.programs {
+    let trees = [by_link, real.parent()].into_iter().flatten().chain(sandbox.programs.iter().map(PathBuf::as_path));
+    for tree in trees.filter(|tree| !SYSTEM.iter().any(|system| tree.starts_with(system))) {
         rules = allow(rules, tree, run, false)?;
     }
     rules = allow(rules, cwd, read, true)?;

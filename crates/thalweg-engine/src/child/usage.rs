@@ -3,16 +3,30 @@
 //! The kernel gives exact numbers only to a call that takes the process away at the same moment and that has no safe
 //! form here; so times are read from the ended process before it is taken away, and memory is sampled while it runs.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Pid;
 
+/// More than any of these files holds.
+const TEXT: usize = 8 << 10;
+
 /// Ticks per second in `/proc/PID/stat`; the same on every architecture that matters here.
 const TICKS: u64 = 100;
 
+/// Returns the text of a file of the process in one read: each further one has the kernel look at the process again.
+fn text_of(pid: Pid, name: &str) -> Option<String> {
+    let mut text = [0; TEXT];
+    let path = format!("/proc/{}/{name}", pid.as_raw_nonzero());
+    let read = File::open(Path::new(&path)).and_then(|mut file| file.read(&mut text)).ok()?;
+    Some(String::from_utf8_lossy(&text[..read]).into_owned())
+}
+
 /// Returns processor time in the program and in the kernel, children that it waited for included.
 pub(super) fn times(pid: Pid) -> (Duration, Duration) {
-    let text = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    let text = text_of(pid, "stat").unwrap_or_default();
     // The name, field 2, may hold anything; the fields after its closing bracket are numbers, from field 3 on.
     let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
     let field = |number: usize| rest.split_whitespace().nth(number - 3).and_then(|text| text.parse::<u64>().ok());
@@ -25,7 +39,7 @@ pub(super) fn times(pid: Pid) -> (Duration, Duration) {
 
 /// Returns the most memory that a running process has held so far, bytes.
 pub(super) fn peak_rss(pid: Pid) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
+    let text = text_of(pid, "status")?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }

@@ -35,8 +35,10 @@ impl<'r> Dispatcher<'r> {
         let latest = setup.clock.now();
         let holds = reader.holds_active()?;
         let staging_mark = crate::runner::staging_mark(&reader)?;
+        let slots = setup.slots.unwrap_or(processors).max(1);
         let mut dispatcher = Self {
-            slots: setup.slots.unwrap_or(processors).max(1),
+            slots,
+            line: super::slots::Line::new(slots, &setup),
             settings: BTreeMap::new(),
             versions: crate::VerbVersions::default(),
             asking_versions: false,
@@ -69,7 +71,6 @@ impl<'r> Dispatcher<'r> {
             order_is_old: false,
             more_ready: false,
             running: RunningKeys::new(),
-            pace: BTreeMap::new(),
             active: BTreeMap::new(),
             next_no: 1,
             scans: BTreeMap::new(),
@@ -107,9 +108,8 @@ impl<'r> Dispatcher<'r> {
         self.marks = Arc::new(Marks::read(&self.flow, &self.reader)?);
         self.read_settings();
         self.ask_versions()?;
-        // Between two starts the clock may have been set back, too.
+        // The clock may have been set back, or set right, while no engine was at work.
         let now = self.now();
-        // The clock may have been set right while no engine was at work.
         let ahead = self.reader.latest_moment()?.is_some_and(|at| at > now);
         self.ledger.write(move |tx| tx.clock_went_back(now, ahead))?;
         for station in stations {

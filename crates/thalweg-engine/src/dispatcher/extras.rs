@@ -8,6 +8,7 @@ use thalweg_store::OldContent;
 
 use super::{Active, Dispatcher};
 use crate::facts::file_fact;
+use crate::scan::Sight;
 use crate::{EngineError, Event};
 
 impl Dispatcher<'_> {
@@ -48,6 +49,13 @@ impl Dispatcher<'_> {
         for row in extras {
             let Some(store) = self.places.store(&row.station).cloned() else { continue };
             let removed = match store.stat(&row.path) {
+                // Another file has come under the name meanwhile.
+                Ok(Some(meta)) if !self.is_as_recorded(&row, &meta) => {
+                    let mut seen = Vec::new();
+                    self.look_at(&row.station, &row.path, Sight::Listed { open: true }, &mut seen);
+                    self.observe(seen)?;
+                    continue;
+                }
                 Ok(Some(meta)) => store.remove_verified(&row.path, &meta, OldContent::Drop),
                 Ok(None) => Ok(()),
                 Err(error) => Err(error),

@@ -32,13 +32,27 @@ impl Dispatcher<'_> {
             state.changed = 0;
         }
         let (flow, classifier, tell) = (self.flow.clone(), self.classifier.clone(), self.inbox.clone());
+        let name = station.to_owned();
         let (station, below) = (station.to_owned(), below.clone());
         let now = self.now();
         let marks = self.marks.clone();
         let work = move || scan(&station, &below, store.as_ref(), &flow, &classifier, &marks, reader, now, &tell);
-        if let Ok(thread) = self.setup.host.start("scan", Box::new(work)) {
-            self.scan_threads.retain(|thread| !thread.is_over());
-            self.scan_threads.push(thread);
+        match self.setup.host.start("scan", Box::new(work)) {
+            Ok(thread) => {
+                self.scan_threads.retain(|thread| !thread.is_over());
+                self.scan_threads.push(thread);
+            }
+            // It is tried again as often as listings are due.
+            Err(error) => {
+                if let Some(state) = self.scans.get_mut(&name).filter(|_| whole) {
+                    state.under_way = false;
+                    state.due = now.checked_add(rescan_after(thalweg_flow::RESCAN, 0.0)).ok();
+                }
+                self.outcome.failed += 1;
+                self.outcome.unlisted += 1;
+                let message = format!("it cannot be listed now: {error}");
+                self.say(&Event::Trouble { station: name, message });
+            }
         }
     }
 

@@ -34,7 +34,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use thalweg_core::{ContentHash, RelPath, Timestamp};
 use thalweg_flow::Flow;
 use thalweg_flow::planner::dispatch::Held;
@@ -54,7 +53,7 @@ use crate::{EngineError, Event, Host, Mode, Outcome, Places, Request, Setup};
 
 pub(crate) use begin::Parts;
 pub(crate) use requests::ActiveRequest;
-use slots::Phase;
+use slots::Line;
 
 /// Where everybody tells the dispatcher.
 #[derive(Clone)]
@@ -139,7 +138,6 @@ pub(crate) struct Active {
     started: Timestamp,
     outputs: Vec<(String, RelPath)>,
     log: std::path::PathBuf,
-    phase: Phase,
     attempt: u32,
     thread: Option<Box<dyn Working>>,
     host: Arc<dyn Host>,
@@ -212,9 +210,8 @@ pub(crate) struct Dispatcher<'r> {
     /// The ledger may know ready keys that memory had no room for.
     more_ready: bool,
     running: RunningKeys,
-    /// How long the last run of each step worked.
-    pace: BTreeMap<String, SignedDuration>,
     active: BTreeMap<u64, Active>,
+    line: Line,
     next_no: u64,
     scans: BTreeMap<String, ScanState>,
     scan_threads: Vec<Box<dyn Working>>,
@@ -404,7 +401,7 @@ impl Dispatcher<'_> {
             self.stopping = Some((why, std::time::Instant::now()));
             self.ready.clear();
             self.order.clear();
-            self.send_away();
+            self.line.clear();
         }
     }
 
@@ -425,6 +422,7 @@ impl Dispatcher<'_> {
 
     fn close(&mut self) -> Result<(), EngineError> {
         self.intake.stop();
+        self.line.clear();
         for active in self.active.values_mut() {
             active.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
         }

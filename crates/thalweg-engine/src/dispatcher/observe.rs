@@ -97,6 +97,9 @@ impl Dispatcher<'_> {
             return Ok(());
         }
         let now = self.now();
+        let changed = std::mem::take(&mut self.changed);
+        self.note_left(&changed);
+        self.changed = changed;
         let publishing: std::collections::HashSet<(&str, &str)> = self
             .active
             .values()
@@ -197,10 +200,7 @@ impl Dispatcher<'_> {
 
     // A listing, or an event, may tell of a file that a rule, a step or the quarantine has taken away since: it is not back.
     fn left_since(&self, file: &Seen) -> bool {
-        let left = self.left_lately.contains_key(&(file.station.clone(), file.path.clone()))
-            || self.changed.iter().any(|one| {
-                one.station == file.station && one.path == file.path && one.state != planner::FileState::Present
-            });
+        let left = self.left_lately.contains_key(&(file.station.clone(), file.path.clone()));
         let found = || self.places.store(&file.station).map(|store| store.stat(&file.path));
         left && matches!(found(), Some(Ok(None)))
     }
@@ -211,7 +211,9 @@ impl Dispatcher<'_> {
         if self.scans.values().all(|scan| !scan.under_way) {
             self.left_lately.retain(|_, at| now.duration_since(*at).abs() < LEFT_LATELY);
         }
-        for file in changed.iter().filter(|file| file.state != planner::FileState::Present) {
+        let is_there =
+            |file: &&FileFact| matches!(file.state, planner::FileState::Present | planner::FileState::Settling);
+        for file in changed.iter().filter(|file| !is_there(file)) {
             self.left_lately.insert((file.station.clone(), file.path.clone()), now);
         }
     }

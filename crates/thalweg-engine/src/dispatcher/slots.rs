@@ -1,14 +1,18 @@
 //! Slots: how many runs work at once. Short ones are journalled ahead and stand by, so that many begin and end in one
 //! transaction and no slot waits for a disk.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
+use thalweg_core::Timestamp;
 
 use super::{Dispatcher, Message};
-use crate::Event;
 use crate::host::receive_within;
-use crate::runner::{Go, Told};
+use crate::runner::Go;
+use crate::{Host, Setup};
 
 /// How many runs may stand by for a slot.
 const STANDING_BY: usize = 16;
@@ -25,92 +29,106 @@ const SHORT: SignedDuration = SignedDuration::from_millis(100);
 /// Most messages worked on together.
 const TOGETHER: usize = 4000;
 
-/// Where a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// It is journalled and waits for a slot.
-    StandsBy,
-    /// It has a slot.
-    Works,
-    /// Its outputs are complete: it needs its locks, and no slot any more.
-    Publishes,
+/// The line in which runs that are journalled wait for a slot. A run that has done its work gives its slot to the next by
+/// itself: the dispatcher may be busy writing, and a processor would stand idle.
+#[derive(Clone)]
+pub(super) struct Line {
+    slots: usize,
+    host: Arc<dyn Host>,
+    clock: Arc<dyn thalweg_core::Clock>,
+    state: Arc<Mutex<State>>,
 }
 
-impl Dispatcher<'_> {
-    fn count(&self, phase: Phase) -> usize {
-        self.active.values().filter(|active| active.phase == phase).count()
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Place>,
+    /// Steps of the runs that have a slot, and since when, by the dispatcher's numbers of them.
+    working: BTreeMap<u64, (String, Timestamp)>,
+    /// How long the last run of each step worked.
+    pace: BTreeMap<String, SignedDuration>,
+}
+
+/// A run's place in the line.
+struct Place {
+    no: u64,
+    step: String,
+    go: Sender<Go>,
+}
+
+impl Line {
+    pub(super) fn new(slots: usize, setup: &Setup) -> Self {
+        Self { slots, host: setup.host.clone(), clock: setup.clock.clone(), state: Arc::default() }
     }
 
-    /// Returns how many runs may be launched: at once, and to stand by.
-    pub(super) fn room(&self) -> (usize, usize) {
-        if self.count(Phase::Publishes) >= self.slots * PUBLISHING {
-            return (0, 0);
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that is done under it can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a run at the end of the line.
+    pub(super) fn join(&self, no: u64, step: &str, go: &Sender<Go>) {
+        self.state().waiting.push_back(Place { no, step: step.to_owned(), go: go.clone() });
+    }
+
+    /// Lets those that stand by work, the first first, as far as there are slots.
+    pub(super) fn move_up(&self) {
+        let mut state = self.state();
+        while state.working.len() < self.slots
+            && let Some(next) = state.waiting.pop_front()
+        {
+            // One that is over already needs no slot.
+            if next.go.send(Go::Start).is_ok() {
+                state.working.insert(next.no, (next.step, self.clock.now()));
+            }
         }
-        let waiting = self.count(Phase::StandsBy);
-        let free = self.slots.saturating_sub(self.count(Phase::Works) + waiting);
-        (free, STANDING_BY.saturating_sub(waiting))
+        drop(state);
+        self.host.told();
+    }
+
+    /// A run has done its work, if it had a slot for it.
+    pub(super) fn leave(&self, no: u64) {
+        let mut state = self.state();
+        let Some((step, since)) = state.working.remove(&no) else { return };
+        state.pace.insert(step, self.clock.now().duration_since(since));
+        drop(state);
+        self.move_up();
+    }
+
+    /// A run works on, in a slot of its own.
+    pub(super) fn work_on(&self, no: u64, step: &str) {
+        self.state().working.insert(no, (step.to_owned(), self.clock.now()));
+    }
+
+    /// Sends away those that stand by.
+    pub(super) fn clear(&self) {
+        for place in std::mem::take(&mut self.state().waiting) {
+            // One that is over already need not be told.
+            let _ = place.go.send(Go::Stop);
+        }
+        self.host.told();
     }
 
     /// Tells if the last run of a step was short.
     pub(super) fn is_short(&self, step: &str) -> bool {
-        self.pace.get(step).is_some_and(|last| *last <= SHORT)
+        self.state().pace.get(step).is_some_and(|last| *last <= SHORT)
     }
 
     /// Tells if there is any step whose runs may stand by.
     pub(super) fn any_short(&self) -> bool {
-        self.pace.values().any(|last| *last <= SHORT)
+        self.state().pace.values().any(|last| *last <= SHORT)
     }
+}
 
-    /// Lets those that stand by work, the first first, as far as there are slots.
-    pub(super) fn give_slots(&mut self) {
-        if self.stopping.is_some() {
-            return;
+impl Dispatcher<'_> {
+    /// Returns how many runs may be launched: at once, and to stand by.
+    pub(super) fn room(&self) -> (usize, usize) {
+        let state = self.line.state();
+        let (working, waiting) = (state.working.len(), state.waiting.len());
+        // Their outputs are complete: they need their locks, and no slot any more.
+        if self.active.len().saturating_sub(working + waiting) >= self.slots * PUBLISHING {
+            return (0, 0);
         }
-        for _ in self.count(Phase::Works)..self.slots {
-            let next =
-                self.active.iter().filter(|(_, active)| active.phase == Phase::StandsBy).map(|(no, _)| *no).next();
-            let now = self.now();
-            let Some(active) = next.and_then(|no| self.active.get_mut(&no)) else { return };
-            active.phase = Phase::Works;
-            active.started = now;
-            active.say(Go::Start);
-            let Some(first) = active.tasks.first() else { continue };
-            let event = Event::RunStarted {
-                run: active.runs.first().map_or(0, |run| run.0),
-                step: first.key.step.clone(),
-                key: first.key.text(),
-                attempt: active.attempt,
-            };
-            self.say(&event);
-        }
-    }
-
-    /// Those that stand by are not needed any more.
-    pub(super) fn send_away(&mut self) {
-        for active in self.active.values().filter(|active| active.phase == Phase::StandsBy) {
-            active.say(Go::Stop);
-        }
-    }
-
-    /// A run works on, in a slot of its own.
-    pub(super) fn works_again(&mut self, no: u64) {
-        if let Some(active) = self.active.get_mut(&no) {
-            active.phase = Phase::Works;
-        }
-    }
-
-    // A run that has done its work gives its slot to the next at once, before anything is written.
-    fn heard(&mut self, message: &Message) {
-        let Message::Told(Told::Staged { no, worked: true, .. } | Told::Ended { no, .. }) = message else { return };
-        let now = self.now();
-        let Some(active) = self.active.get_mut(no) else { return };
-        if active.phase == Phase::Works {
-            active.phase = Phase::Publishes;
-            if let Some(first) = active.tasks.first() {
-                self.pace.insert(first.key.step.clone(), now.duration_since(active.started));
-            }
-            self.give_slots();
-        }
+        (self.slots.saturating_sub(working + waiting), STANDING_BY.saturating_sub(waiting))
     }
 
     /// Waits for messages and takes all that are there.
@@ -120,7 +138,6 @@ impl Dispatcher<'_> {
         let mut next = receive_within(host.as_ref(), &self.messages, wait);
         let begun = Instant::now();
         while let Some(message) = next {
-            self.heard(&message);
             let hurry = matches!(message, Message::Stop { .. }) || batch.len() + 1 >= TOGETHER;
             batch.push(message);
             if hurry {
@@ -139,6 +156,7 @@ impl Dispatcher<'_> {
 
     // Nothing can be done but to write down what has happened, and more of that will come.
     fn has_time(&self) -> bool {
-        self.count(Phase::StandsBy) > FEW && self.count(Phase::Works) >= self.slots
+        let state = self.line.state();
+        state.waiting.len() > FEW && state.working.len() >= self.slots
     }
 }

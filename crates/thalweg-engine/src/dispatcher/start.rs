@@ -10,7 +10,6 @@ use thalweg_flow::planner::dispatch::{Held, held_by, may_start, order};
 use thalweg_flow::planner::{Facts, KeyId, Next, Occasion, Task, evaluate};
 use thalweg_ledger::{NewRun, RunId, RunInput};
 
-use super::slots::Phase;
 use super::{Active, Dispatcher, Message, Ready};
 use crate::EngineError;
 use crate::runner::{self, Job, Layout, Told, left_out};
@@ -37,7 +36,7 @@ impl Dispatcher<'_> {
         }
         self.refill()?;
         let (free, standing_by) = self.room();
-        if self.ready.is_empty() || free + standing_by == 0 || (free == 0 && !self.any_short()) {
+        if self.ready.is_empty() || free + standing_by == 0 || (free == 0 && !self.line.any_short()) {
             return Ok(());
         }
         if self.order_is_old {
@@ -55,7 +54,7 @@ impl Dispatcher<'_> {
             && let Some(key) = self.order.pop()
         {
             let Some(ready) = self.ready.get(&key) else { continue };
-            if starting.len() >= free && !self.is_short(&key.step) {
+            if starting.len() >= free && !self.line.is_short(&key.step) {
                 passed.push(key);
                 break;
             }
@@ -202,7 +201,7 @@ impl Dispatcher<'_> {
         for (plan, runs) in plans.into_iter().zip(runs) {
             self.begin(Beginning { runs, ..plan }, &log_folder, now)?;
         }
-        self.give_slots();
+        self.line.move_up();
         Ok(())
     }
 
@@ -308,7 +307,7 @@ impl Dispatcher<'_> {
         self.next_no += 1;
         let (go, wait) = channel();
         let cancel = Arc::new(AtomicBool::new(false));
-        let inbox = self.inbox.clone();
+        let (inbox, line) = (self.inbox.clone(), self.line.clone());
         let log = log_folder.join(log_name(lead.0, &first.key.step));
         let job = Job {
             no,
@@ -325,7 +324,12 @@ impl Dispatcher<'_> {
             layout,
             recorded,
             earlier,
-            tell: crate::runner::Tell::new(move |told: Told| inbox.send(Message::Told(told))),
+            tell: crate::runner::Tell::new(move |told: Told| {
+                if told.is_end_of_work() {
+                    line.leave(no);
+                }
+                inbox.send(Message::Told(told))
+            }),
         };
         for (task, run) in tasks.iter().zip(&runs) {
             self.running.insert((task.key.step.clone(), task.key.text()), (run.0, now));
@@ -340,24 +344,11 @@ impl Dispatcher<'_> {
         let thread = host
             .start(&format!("run-{}", lead.0), Box::new(move || runner::carry_out(&job)))
             .map_err(|source| EngineError::State { path: "a thread for a run".into(), source })?;
+        self.line.join(no, &first.key.step, &go);
         let (thread, flow) = (Some(thread), self.flow.clone());
         self.active.insert(
             no,
-            Active {
-                tasks,
-                flow,
-                runs,
-                held,
-                go,
-                cancel,
-                started: now,
-                outputs,
-                log,
-                phase: Phase::StandsBy,
-                attempt,
-                thread,
-                host,
-            },
+            Active { tasks, flow, runs, held, go, cancel, started: now, outputs, log, attempt, thread, host },
         );
         Ok(())
     }

@@ -34,6 +34,7 @@ impl Dispatcher<'_> {
         let mut ended = Vec::new();
         for one in told {
             match one {
+                Told::Began { no, at } => self.began(no, at),
                 Told::Progress { no, done, total, unit } => {
                     if let Some(run) = self.active.get(&no).and_then(|active| active.runs.first()) {
                         let event = Event::RunProgress { run: run.0, done, total, unit };
@@ -46,6 +47,19 @@ impl Dispatcher<'_> {
         }
         let journal = self.journal(staged)?;
         self.record_ends(ended, journal)
+    }
+
+    fn began(&mut self, no: u64, at: Timestamp) {
+        let Some(active) = self.active.get_mut(&no) else { return };
+        active.started = at;
+        let Some(first) = active.tasks.first() else { return };
+        let event = Event::RunStarted {
+            run: active.runs.first().map_or(0, |run| run.0),
+            step: first.key.step.clone(),
+            key: first.key.text(),
+            attempt: active.attempt,
+        };
+        self.say(&event);
     }
 
     // From here on the outputs of these runs appear together or not at all, whatever happens to this process.
@@ -67,8 +81,10 @@ impl Dispatcher<'_> {
             }
             let standing = self.would_be_lost(active, &outputs)?;
             if !standing.is_empty() {
+                if let Some(first) = active.tasks.first() {
+                    self.line.work_on(no, &first.key.step);
+                }
                 active.say(Go::WorkOn(standing));
-                self.works_again(no);
                 continue;
             }
             let flow = self.flow.clone();

@@ -91,12 +91,21 @@ impl Tell {
 
 /// What a runner tells.
 pub(crate) enum Told {
+    /// It has a slot and works.
+    Began { no: u64, at: thalweg_core::Timestamp },
     /// It is so far.
     Progress { no: u64, done: u64, total: Option<u64>, unit: String },
     /// The outputs are complete and stand by, or are named while the work on them is still to come.
     Staged { no: u64, outputs: Vec<Staged>, worked: bool },
     /// It is over.
     Ended { no: u64, end: Box<End> },
+}
+
+impl Told {
+    /// Tells if it needs its slot no more.
+    pub(crate) fn is_end_of_work(&self) -> bool {
+        matches!(self, Self::Staged { worked: true, .. } | Self::Ended { .. })
+    }
 }
 
 /// An output that is complete under a staging name.
@@ -193,8 +202,13 @@ pub(crate) fn staging_mark(reader: &Reader) -> Result<String, thalweg_ledger::Er
 
 /// Carries a job out and tells of it.
 pub(crate) fn carry_out(job: &Job) {
+    let starts = receive(job.setup.host.as_ref(), &job.go) == Some(Go::Start);
+    if starts {
+        // As at the end: the dispatcher may be gone.
+        job.tell.tell(Told::Began { no: job.no, at: job.setup.clock.now() });
+    }
     let mut end = match job.step().map(|step| step.does.clone()) {
-        _ if receive(job.setup.host.as_ref(), &job.go) != Some(Go::Start) => End { cancelled: true, ..End::default() },
+        _ if !starts => End { cancelled: true, ..End::default() },
         Some(Verb::Send | Verb::Fetch) => copies::deliver(job),
         Some(Verb::Copy | Verb::Link | Verb::Move) => copies::within(job),
         Some(Verb::Builtin(line)) => command::run(job, &line, true),

@@ -29,5 +29,9 @@ pub(crate) fn needs(base: &Path, named: Vec<PathBuf>) -> Vec<PathBuf> {
         let tree = folder.parent()?;
         (tree.components().count() > 2).then(|| tree.to_owned())
     });
-    trees.chain(named).chain([base.to_owned()]).collect()
+    let mut needs: Vec<PathBuf> = trees.chain(named).chain([base.to_owned()]).collect();
+    needs.sort();
+    // Sorted, what lies below a tree comes after it.
+    needs.dedup_by(|later, tree| later.starts_with(tree));
+    needs
 }

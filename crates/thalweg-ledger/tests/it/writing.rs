@@ -285,3 +285,33 @@ fn a_snapshot_stands_still() {
         .unwrap();
     assert_eq!((counts, count(&reader).unwrap()), ((1, 2), 2));
 }
+
+#[test]
+fn a_write_keeps_its_place_behind_what_was_handed_over_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::create(folder.path().join("ledger.db")).unwrap();
+    for round in 0..200 {
+        // Sometimes the writer has done the first by the time of the second, sometimes not.
+        drop(ledger.submit(move |tx| tx.meta_set("round", &format!("{round} first"))).unwrap());
+        ledger.write(move |tx| tx.meta_set("round", &format!("{round} second"))).unwrap();
+        assert_eq!(ledger.reader().unwrap().meta("round").unwrap().unwrap(), format!("{round} second"));
+    }
+}
+
+#[test]
+fn writers_in_many_threads_all_come_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::create(folder.path().join("ledger.db")).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let ledger = &ledger;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    let kind = format!("{thread} {n}");
+                    ledger.write(move |tx| note(tx, &kind)).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(kinds(&ledger).len(), 400);
+}
