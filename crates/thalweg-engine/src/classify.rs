@@ -25,16 +25,17 @@ impl Classifier {
     /// Gathers the patterns of a flow.
     pub fn new(flow: &Flow) -> Self {
         let mut by_station: BTreeMap<String, Vec<(String, Pattern)>> = BTreeMap::new();
+        let presence = thalweg_flow::presence(flow);
         for station in flow.stations.keys() {
-            let mut patterns: Vec<(bool, String, Pattern)> = flow
-                .products
-                .values()
-                .map(|product| (product.otherwise, product.name.clone(), product.pattern_at(station).clone()))
-                .collect();
-            // What takes the rest comes last; otherwise the order of names decides, so that it is always the same.
-            patterns.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-            by_station
-                .insert(station.clone(), patterns.into_iter().map(|(_, name, pattern)| (name, pattern)).collect());
+            let mut products: Vec<&Product> = flow.products.values().collect();
+            // What no step brings to a station comes after what one does, and what takes the rest last; otherwise the
+            // order of names decides, so that it is always the same.
+            products.sort_by_key(|product| {
+                let is_met = presence.get(product.name.as_str()).is_some_and(|at| at.contains(station.as_str()));
+                (product.otherwise, !is_met, &product.name)
+            });
+            let patterns = products.iter().map(|product| (product.name.clone(), product.pattern_at(station).clone()));
+            by_station.insert(station.clone(), patterns.collect());
         }
         let put = flow.steps.values().filter_map(|step| step.on_bad.put.clone());
         let aside = put.chain([QUARANTINE.to_owned()]).map(|folder| folder.trim_end_matches('/').to_owned()).collect();

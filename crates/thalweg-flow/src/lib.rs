@@ -23,3 +23,4 @@ pub use model::*;
 pub use parse::{Parsed, parse};
 pub use schema::schema;
 pub use source::{InMemory, Nowhere, Settings, Source, Surroundings};
+pub use validate::presence;

@@ -28,9 +28,10 @@ impl Tone {
     /// Returns the tone of a word for a state.
     pub(crate) fn of_word(word: &str) -> Self {
         match word {
-            "done" | "present" | "ready" | "running" | "taken" => Self::Good,
+            "done" | "present" | "ready" | "running" | "taken" | "OK" => Self::Good,
             "waiting" | "blocked" | "partial" | "stale" | "settling" | "lost" | "cancelled" | "withdrawn" => Self::Odd,
-            "failed" | "quarantined" | "gone" | "missing" => Self::Bad,
+            "WARNING" | "UNKNOWN" => Self::Odd,
+            "failed" | "quarantined" | "gone" | "missing" | "CRITICAL" => Self::Bad,
             "nothing" | "skipped" | "retired" | "none" => Self::Faint,
             _ => Self::Plain,
         }

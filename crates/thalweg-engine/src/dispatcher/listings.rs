@@ -65,6 +65,9 @@ impl Dispatcher<'_> {
         }
         let station = end.station;
         let missing = end.error.as_ref().and_then(|_| self.places.missing_root(&self.flow, &station));
+        // A volume may be away: its station is listed when it is back.
+        let away =
+            missing.is_some() && self.flow.stations.get(&station).is_some_and(|of_flow| of_flow.volume.is_some());
         let error = missing.map(|missing| missing.to_string()).or(end.error);
         let listing = NewListing {
             station: station.clone(),
@@ -90,8 +93,8 @@ impl Dispatcher<'_> {
         })?;
         match error {
             Some(message) => {
-                self.outcome.failed += 1;
-                self.outcome.unlisted += 1;
+                self.outcome.failed += u64::from(!away);
+                self.outcome.unlisted += u64::from(!away);
                 self.say(&Event::Trouble { station: station.clone(), message });
             }
             None => {

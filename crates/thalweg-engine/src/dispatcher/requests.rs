@@ -205,8 +205,13 @@ impl Dispatcher<'_> {
                         TakenUp { step: step.as_deref(), station: station.as_deref(), product: product.as_deref() };
                     taken_up = self.take_up(&which)?;
                 }
-                let retried =
-                    self.retry(step.as_deref(), station.as_deref(), r#where.as_deref(), path.as_deref(), now)?;
+                // A product names old files only: what failed goes by steps.
+                let retried = match product {
+                    Some(_) => std::collections::BTreeSet::new(),
+                    None => {
+                        self.retry(step.as_deref(), station.as_deref(), r#where.as_deref(), path.as_deref(), now)?
+                    }
+                };
                 let bad = Bad { step, station, condition: r#where, path };
                 let released = if quarantined { self.release_quarantined(&bad, now)? } else { 0 };
                 self.forward |= self.mode == Mode::Once;

@@ -78,6 +78,19 @@ fn a_step_begins_tasks_within_its_hours_only() {
 }
 
 #[test]
+fn a_step_says_when_it_can_begin_and_not_when_its_timer_goes_off() {
+    // Nine in the evening there, outside the hours.
+    let flow = NIGHTLY.replace("hours =", "when = { cron = \"0 3 * * *\", zone = \"UTC\" }\nhours =");
+    let turned = Turned::new(&flow);
+    turned.shop.write("data/raw/1.txt", "1");
+    let (outcome, _) = turned.once("2026-01-02T05:00:00Z");
+    assert_eq!(outcome.done, 0);
+    let reader = turned.shop.ledger().reader().expect("a reader");
+    let key = reader.keys(&thalweg_ledger::KeyFilter::default()).expect("keys").remove(0);
+    assert_eq!((key.reason["code"].as_str(), key.wake), (Some("moment"), Some(at("2026-01-03T04:00:00Z"))));
+}
+
+#[test]
 fn a_moment_outside_the_hours_is_made_up_when_they_begin() {
     let flow = NIGHTLY.replace("hours =", "when = { cron = \"0 0 * * *\" }\nhours =");
     let turned = Turned::new(&flow);

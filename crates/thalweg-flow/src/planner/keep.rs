@@ -6,12 +6,13 @@ use serde::Serialize;
 use thalweg_core::expr::{ExprEnv, Lookup, Name, Predicate};
 use thalweg_core::{ContentHash, RelPath, TimeRange, Timestamp};
 
+use super::due_moment;
 use super::family::in_words;
 use super::reason::{Next, Reason, There};
 use super::touch::keys_of_file;
+use super::trigger::next_within;
 use super::verdict::Names;
 use super::{Facts, FileFact, FileQuery, FileState, Occasion, evaluate, suspect, touched};
-use super::{due_moment, next_moment};
 use crate::{Flow, Keep, When};
 
 /// A copy that a deletion rests on; it is looked at again at the moment of deletion.
@@ -43,9 +44,7 @@ pub fn turn(keep: &Keep, station: &str, last: Option<Timestamp>, now: Timestamp)
         When::Every { .. } | When::Cron { .. } => match due_moment(&keep.when, last, now, station) {
             Some(moment) => Some(moment),
             None => {
-                let until = next_moment(&keep.when, last, now, station);
-                // A moment outside the hours is made up when they begin.
-                let until = until.map(|at| keep.hours.as_ref().and_then(|hours| hours.next(at)).unwrap_or(at));
+                let until = next_within(&keep.when, keep.hours.as_ref(), last, now, station);
                 let text = until.map_or_else(|| "it has no next moment".to_owned(), |at| format!("it deletes at {at}"));
                 return Err(Reason { code: "moment".into(), text, until });
             }

@@ -6,7 +6,7 @@ use super::evaluate::{Look, Stop, span_of};
 use super::family::in_words;
 use super::reason::{Next, Reason, There};
 use super::standing::Standing;
-use super::trigger::{due_round, next_moment};
+use super::trigger::{due_round, next_within};
 use crate::{GIVE_UP, When};
 
 impl Look<'_> {
@@ -75,7 +75,7 @@ impl Look<'_> {
                     return self.own_moment(moment);
                 }
                 let last = self.facts.round(&self.step.name, &self.key.station).last;
-                match next_moment(&self.step.when, last, self.now, &self.key.station) {
+                match next_within(&self.step.when, self.step.hours.as_ref(), last, self.now, &self.key.station) {
                     Some(at) => Err((Next::Waiting, Reason::until("moment", format!("it starts at {at}"), at))),
                     None => Err((Next::Blocked, Reason::new("moment", "its timer has no next moment"))),
                 }

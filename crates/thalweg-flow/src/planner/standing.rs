@@ -274,8 +274,10 @@ pub(crate) fn fate(flow: &Flow, run: i64, output: &LeftFile, facts: &dyn Facts) 
     }
     match file {
         Some(file) if file.is_usable() && file.hash == Some(output.hash) => Fate::Present,
-        Some(FileFact { state: FileState::Present | FileState::Settling, origin: Origin::Seen, .. }) => foreign(),
-        Some(FileFact { state: FileState::Present | FileState::Settling, .. }) => Fate::Present,
+        // Somebody wrote to it, or only touched it: that is known when it has been read.
+        Some(FileFact { state: FileState::Settling, .. }) => Fate::Present,
+        Some(FileFact { state: FileState::Present, origin: Origin::Seen, .. }) => foreign(),
+        Some(FileFact { state: FileState::Present, .. }) => Fate::Present,
         Some(FileFact { state: FileState::Retired { by, at }, .. }) => {
             Fate::Retired(Reason::new("retired", format!("{path} at {station} was removed by {by} at {at}")))
         }

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use thalweg_core::Timestamp;
 
 use super::Facts;
-use crate::{Step, When};
+use crate::{Hours, Step, When};
 
 /// Returns the first moment after `last`; `None` for steps that do not start at moments.
 ///
@@ -25,6 +25,18 @@ pub fn next_moment(when: &When, last: Option<Timestamp>, now: Timestamp, station
         When::Cron { line, zone } => cron_after(line, zone, last.unwrap_or(now)),
         When::Arrives | When::Flag(_) | When::Asked => None,
     }
+}
+
+/// As [`next_moment`]; one outside the hours is made up when they begin.
+pub(super) fn next_within(
+    when: &When,
+    hours: Option<&Hours>,
+    last: Option<Timestamp>,
+    now: Timestamp,
+    station: &str,
+) -> Option<Timestamp> {
+    let at = next_moment(when, last, now, station)?;
+    Some(hours.and_then(|hours| hours.next(at)).unwrap_or(at))
 }
 
 /// Returns the moment of the round that is due or under way for a step at a station: of those that have passed the

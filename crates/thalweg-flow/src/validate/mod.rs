@@ -60,7 +60,7 @@ pub(super) fn is_read(reader: &Reader<'_>, step: &Step) -> bool {
 }
 
 /// Returns the stations at which each product is met: where a step takes it, makes it or brings it.
-pub(super) fn presence(flow: &Flow) -> BTreeMap<&str, BTreeSet<&str>> {
+pub fn presence(flow: &Flow) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut at: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for step in flow.steps.values() {
         for product in &step.takes {

@@ -28,10 +28,10 @@ pub(crate) struct Checks {
     #[arg(value_name = "CHECK", conflicts_with_all = ["nagios", "check_mk"])]
     names: Vec<String>,
     /// One line about this check, as a plug-in of Nagios prints it, with performance data
-    #[arg(long, value_name = "CHECK", conflicts_with = "check_mk")]
+    #[arg(long, value_name = "CHECK", conflicts_with_all = ["check_mk", "json"])]
     nagios: Option<String>,
     /// One line for each, as a local check of Check_MK prints it; always ends with 0
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     check_mk: bool,
 }
 
@@ -40,7 +40,7 @@ impl Checks {
         let Some(name) = &self.nagios else {
             return match self.tell(context) {
                 // An agent reads these lines only, and drops them all if the program ends with anything but 0.
-                Err(failure) if self.check_mk && !context.out.json && !failure.silent => {
+                Err(failure) if self.check_mk && !failure.silent => {
                     let first = failure.message.lines().next().unwrap_or_default();
                     context.out.line(format!("{} \"thalweg\" - {}", Level::Unknown.code(), plain(first)))?;
                     Ok(Exit::Done)

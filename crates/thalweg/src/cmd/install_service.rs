@@ -43,6 +43,9 @@ pub(crate) struct InstallService {
     dry_run: bool,
 }
 
+/// The code of what systemd refused.
+const SYSTEMCTL: &str = "systemctl";
+
 impl InstallService {
     pub(crate) fn run(self, context: &mut Context) -> Done {
         let project = context.project()?;
@@ -66,7 +69,7 @@ impl InstallService {
                 match service.tell_systemd(&line) {
                     Ok(()) => done.push(line),
                     Err(said) => trouble.push(Finding::warning(
-                        "systemctl",
+                        SYSTEMCTL,
                         "systemd",
                         format!("`{line}`: {said}"),
                         "do it by hand",
@@ -99,6 +102,9 @@ impl InstallService {
             ("restart", service.line("restart")),
             ("logs", service.line("logs")),
         ];
+        // A unit that systemd has not taken is no service yet.
+        let refused = findings.iter().any(|finding| finding.code == SYSTEMCTL);
+        let exit = if refused { Exit::Failed } else { Exit::Done };
         let out = &mut context.out;
         if out.json {
             let commands: serde_json::Map<String, serde_json::Value> = before
@@ -111,7 +117,7 @@ impl InstallService {
                 "written": (!self.dry_run).then_some(written), "done": done, "findings": findings,
                 "commands": commands, "linger": linger,
             }))?;
-            return Ok(Exit::Done);
+            return Ok(exit);
         }
         let path = service.path.display();
         if self.dry_run {
@@ -142,7 +148,7 @@ impl InstallService {
             let word = out.paint(Tone::Odd, "at boot ");
             out.line(format!("{word} {line}  (else it runs only while you are logged in)"))?;
         }
-        Ok(Exit::Done)
+        Ok(exit)
     }
 
     fn remove(&self, service: &Service, context: &mut Context) -> Done {

@@ -4,6 +4,7 @@ mod engine;
 mod follow;
 mod live;
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use super::runs::took;
 use super::{Context, Done};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::out::harmless;
 use crate::project::Project;
 use crate::words::time;
 
@@ -155,7 +157,7 @@ fn one(project: &Project, id: RunId, context: &mut Context) -> Done {
         Some(text) if text.is_empty() => out.line("  it wrote nothing")?,
         Some(text) => {
             out.line("")?;
-            out.write_all(&text)?;
+            out.write_all(&shown(&text, out.terminal))?;
             if text.last() != Some(&b'\n') {
                 out.line("")?;
             }
@@ -182,6 +184,18 @@ fn read_log(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     match std::fs::read(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::config(format!("failed to read the log {}: {error}", path.display()))),
+        Err(error) => Err(unreadable(path, &error)),
     }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::config(format!("failed to read the log {}: {error}", path.display())).help("check the rights of that file")
+}
+
+/// Returns what a program has written as it is shown: on a terminal without what would steer that.
+fn shown(text: &[u8], terminal: bool) -> Cow<'_, [u8]> {
+    if !terminal {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(harmless(&String::from_utf8_lossy(text), false).into_owned().into_bytes())
 }

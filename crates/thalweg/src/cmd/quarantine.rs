@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use thalweg_core::RelPath;
 use thalweg_engine::Request;
-use thalweg_ledger::QuarantineFilter;
+use thalweg_ledger::{QuarantineFilter, QuarantineRow};
 
 use super::{Context, Done, steering};
 use crate::exit::Exit;
@@ -42,7 +42,7 @@ enum What {
         after_help = "Examples:\n  thalweg quarantine release campus/sas_holding_dir/20191106.0000.00.sas.0.rawacf.h5"
     )]
     Release {
-        /// Where it was, as a path or STATION/PATH
+        /// Where it was, as a path or STATION/PATH; a bare name will do where only one file has it
         #[arg(value_name = "PATH")]
         path: OsString,
     },
@@ -104,15 +104,26 @@ fn release(context: &mut Context, path: &OsStr) -> Done {
     let rows = project.ledger()?.reader()?.quarantined(&QuarantineFilter::default())?;
     let located = steering::locate(&project, path);
     let name = RelPath::from_bytes(path.as_bytes());
-    let is_it = |row: &&thalweg_ledger::QuarantineRow| {
+    let is_there = |row: &&QuarantineRow| {
         located.as_ref().is_some_and(|(station, path)| {
             row.station == *station && (row.path == *path || row.moved_to.as_ref() == Some(path))
-        }) || row.path.file_name() == name.as_str()
+        })
     };
-    let Some(row) = rows.iter().find(is_it) else {
-        return Err(
-            Failure::usage(format!("{name} is not put aside")).help("`thalweg quarantine` lists the files that are")
-        );
+    // A bare name means the file that has it, if there is only one.
+    let named: Vec<&QuarantineRow> = match rows.iter().find(is_there) {
+        Some(row) => vec![row],
+        None => rows.iter().filter(|row| row.path.file_name() == name.as_str()).collect(),
+    };
+    let row = match named.as_slice() {
+        [row] => *row,
+        [] => {
+            return Err(Failure::usage(format!("{name} is not put aside"))
+                .help("`thalweg quarantine` lists the files that are"));
+        }
+        [first, ..] => {
+            return Err(Failure::usage(format!("{} that are put aside are named {name}", named.len()))
+                .help(format!("say which: `thalweg quarantine release {}/{}`", first.station, first.path)));
+        }
     };
     let request = Request::Retry {
         step: None,

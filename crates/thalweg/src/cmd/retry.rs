@@ -45,6 +45,12 @@ impl Retry {
         if subject.product.is_some() && !self.backlog {
             return Err(Failure::usage("a product cannot be retried").help("name the step that makes or takes it"));
         }
+        if subject.product.is_some() && self.quarantined {
+            return Err(Failure::usage(
+                "files that are put aside are tried again by step, station or path, not by product",
+            )
+            .help("leave --quarantined out, or name the step that takes them"));
+        }
         project.ledger()?;
         let condition = subject.condition(&project, &self.wheres)?;
         let request = Request::Retry {
@@ -62,6 +68,9 @@ impl Retry {
             let out = &mut context.out;
             let named = if what { " of what was named" } else { "" };
             out.line(format!("there was nothing to try again: nothing{named} has failed"))?;
+            if self.backlog {
+                out.line("no old files are left alone here: none has to be taken up")?;
+            }
             out.line(
                 "`thalweg status` counts what failed at each step, `thalweg plan` says what else is open and why",
             )?;

@@ -65,8 +65,9 @@ impl Run {
         if !context.out.json {
             plan::notes(context, &project)?;
         }
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
-            .map_err(|error| Failure::new(Exit::Unexpected, format!("failed to listen for signals: {error}")))?;
+        // Until the engine works, SIGTERM and Ctrl-C end the program as any other: nothing has begun that could suffer.
+        let deaf = |error| Failure::new(Exit::Unexpected, format!("failed to listen for signals: {error}"));
+        let mut signals = Signals::new([SIGHUP]).map_err(deaf)?;
         let mode = if self.once { Mode::Once } else { Mode::Forever };
         let making = roots_to_make(&project);
         let engine = Engine::open(project.setup.clone())?;
@@ -74,6 +75,7 @@ impl Run {
             self.begins(context, &project, &making)?;
         }
         self.old_files(context, &project, &engine)?;
+        signals.add_signal(SIGTERM).and_then(|()| signals.add_signal(SIGINT)).map_err(deaf)?;
         let mut log = EngineLog::new(&project.setup);
         // What is to be in force next, once the engine has taken it over.
         let next: Arc<Mutex<Option<Setup>>> = Arc::default();

@@ -231,6 +231,7 @@ fn ready_folder(project: &Project) -> Result<&Path, Failure> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| {
             Failure::config(format!("failed to make the ledger's folder {}: {error}", folder.display()))
+                .help("make it, or let this account write in the folder above")
         })?;
     }
     Ok(path)
@@ -248,10 +249,15 @@ pub(crate) fn take_down(
     wheres: &[String],
     verb: &str,
 ) -> Result<(), Failure> {
+    let number = word.and_then(OsStr::to_str).and_then(|word| word.parse::<i64>().ok());
+    if number.is_some() && !wheres.is_empty() {
+        return Err(
+            Failure::usage("a number names one hold or pause: --where says nothing more").help("leave one of them out")
+        );
+    }
     let project = context.project()?;
     let ledger = project.ledger_for_writing()?;
     let active = ledger.reader()?.holds_active()?;
-    let number = word.and_then(OsStr::to_str).and_then(|word| word.parse::<i64>().ok());
     let subject = if number.is_some() { Subject::default() } else { Subject::parse(&project, word)? };
     let condition = subject.condition(&project, wheres)?;
     let (ending, others): (Vec<HoldRow>, Vec<HoldRow>) = active.into_iter().partition(|hold| match number {

@@ -7,9 +7,9 @@ use serde_json::json;
 use thalweg_engine::Request;
 use thalweg_engine::facts::file_fact;
 use thalweg_engine::turns::turn_of_keep;
-use thalweg_flow::When;
 use thalweg_flow::planner::Reason;
 use thalweg_flow::planner::keep::{Proof, may_delete};
+use thalweg_flow::{Keep, When};
 use thalweg_ledger::{FileFilter, FileRow, FileState};
 
 use super::{Context, Done};
@@ -31,7 +31,7 @@ use crate::work;
     after_help = "Examples:\n  thalweg trim\n  thalweg trim radar\n  thalweg trim --yes\n  thalweg trim --json | jq 'select(.delete) | .path'"
 )]
 pub(crate) struct Trim {
-    /// Only at this station; for the list only
+    /// Only at this station
     #[arg(value_name = "STATION")]
     station: Option<String>,
     /// Delete
@@ -71,18 +71,21 @@ impl Trim {
         Ok(Exit::Done)
     }
 
+    // The stations of a keep that were asked about.
+    fn stations_of<'k>(&self, keep: &'k Keep) -> Vec<&'k str> {
+        let wanted = |at: &&str| self.station.as_ref().is_none_or(|wanted| wanted == at);
+        keep.at.iter().map(String::as_str).filter(wanted).collect()
+    }
+
     fn decide(&self, project: &Project, view: &View) -> Result<Vec<Decision>, Failure> {
         let flow = project.flow();
         let facts = view.facts(flow);
         let mut decisions = Vec::new();
         for keep in flow.keeps.values() {
-            let stations = keep.at.iter().filter(|at| {
-                project.setup.here.contains(*at) && self.station.as_ref().is_none_or(|wanted| wanted == *at)
-            });
-            for station in stations {
+            for station in self.stations_of(keep).into_iter().filter(|at| project.setup.here.contains(*at)) {
                 for product in &keep.products {
                     let mut filter = FileFilter {
-                        station: Some(station.clone()),
+                        station: Some(station.to_owned()),
                         product: Some(product.clone()),
                         states: vec![FileState::Present],
                         ..FileFilter::default()
@@ -114,9 +117,9 @@ impl Trim {
         if context.out.json {
             let mut waits = BTreeMap::new();
             for keep in project.flow().keeps.values() {
-                for at in &keep.at {
+                for at in self.stations_of(keep) {
                     let waiting = turn_of_keep(&view.reader, keep, at, now)?.err();
-                    waits.insert((keep.name.as_str(), at.as_str()), waiting);
+                    waits.insert((keep.name.as_str(), at), waiting);
                 }
             }
             for decision in decisions {
@@ -141,10 +144,14 @@ impl Trim {
         }
         let out = &mut context.out;
         for keep in project.flow().keeps.values() {
+            let stations = self.stations_of(keep);
+            if stations.is_empty() {
+                continue;
+            }
             let of_keep: Vec<&Decision> = decisions.iter().filter(|decision| decision.keep == keep.name).collect();
             let free: Vec<&&Decision> = of_keep.iter().filter(|decision| decision.word.is_ok()).collect();
             let bytes: u64 = free.iter().map(|decision| decision.row.stat.size).sum();
-            out.heading(&format!("{} at {}", keep.name, keep.at.join(", ")))?;
+            out.heading(&format!("{} at {}", keep.name, stations.join(", ")))?;
             let stay = of_keep.len() - free.len();
             out.line(format!(
                 "  {} may be deleted ({}), {stay} stay",
@@ -152,7 +159,7 @@ impl Trim {
                 size(bytes)
             ))?;
             if let Some(below) = &keep.delete.when_free_below {
-                for at in &keep.at {
+                for at in &stations {
                     if let Some(space) = view.places.store(at).and_then(|store| store.free_space().ok()) {
                         let enough = space.free >= below.bytes_of(space.total);
                         let then = if enough {
@@ -169,7 +176,7 @@ impl Trim {
                 }
             }
             if keep.hours.is_some() || !matches!(keep.when, When::Arrives) {
-                for at in keep.at.iter().filter(|at| project.setup.here.contains(*at)) {
+                for at in stations.iter().filter(|at| project.setup.here.contains(**at)) {
                     let says = match turn_of_keep(&view.reader, keep, at, now)? {
                         Ok(_) => "by itself it would delete now; --yes does not wait".to_owned(),
                         Err(reason) if matches!(keep.when, When::Asked) => reason.text,

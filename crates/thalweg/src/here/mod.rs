@@ -1,6 +1,7 @@
 //! This host as a flow finds it: what would stop it, or let it down later, each with its remedy.
 //!
-//! Everything is looked at as the engine would use it, by the account that asks. Nothing is made or changed.
+//! Everything is looked at as the engine would use it, by the account that asks. Nothing is made or changed at a station;
+//! programs are asked for their versions, and the confinement of children is tried.
 
 pub(crate) mod access;
 mod finding;

@@ -1,6 +1,7 @@
 //! The program from outside: its help, its exit codes, its output; and the shape of the workspace.
 
 mod adopt;
+mod answers;
 mod architecture;
 mod backlog;
 mod campaigns;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value as Json, json};
 
 use super::follow::{Growing, last_lines, pause};
-use super::log_folder;
+use super::{log_folder, unreadable};
 use crate::cmd::{Context, Done};
 use crate::enginelog::logs_in;
 use crate::exit::Exit;
@@ -53,10 +53,6 @@ pub(super) fn show(project: &Project, lines: usize, follow: bool, context: &mut 
         context.out.flush()?;
         rest.drain(..whole);
     }
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::config(format!("failed to read the log {}: {error}", path.display())).help("check the rights of that file")
 }
 
 /// Returns the log that comes after one, or the first one.
