@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::Diagnostics;
 use crate::keys::{self, Key, Section, Shape};
 use crate::model::Flow;
-use crate::parse::parse;
+use crate::parse::{outside, parse};
 use crate::reader::{Val, in_order};
 use crate::source::{Settings, Source, Surroundings};
 
@@ -206,16 +206,10 @@ impl Writer<'_> {
         self.say("");
         self.say("[params]");
         for (name, value) in in_order(table) {
-            let variable = format!("THALWEG_PARAM_{}", name.value.to_uppercase().replace('-', "_"));
-            let outside = if self.settings.set.contains_key(&name.value) {
-                Some(format!("--set {}", name.value))
-            } else if self.around.environment(&variable).is_some() {
-                Some(variable)
-            } else {
-                value.get_ref().as_table().map(|_| self.raw(value).replace(['\n', '\r'], " "))
-            };
+            let said = outside(&name.value, self.settings, self.around).map(|(_, origin)| origin);
+            let referred = || value.get_ref().as_table().map(|_| self.raw(value).replace(['\n', '\r'], " "));
             let key = key_text(&name.value);
-            match (outside, self.flow.params.get(&name.value)) {
+            match (said.or_else(referred), self.flow.params.get(&name.value)) {
                 (Some(origin), Some(value)) => {
                     let text = format!("{key} = {}  # from {origin}", value_text(value));
                     self.say(text);

@@ -87,6 +87,11 @@ impl LogLevel {
     pub const WORDS: [(Self, &'static str); 4] =
         [(Self::Error, "error"), (Self::Warn, "warn"), (Self::Info, "info"), (Self::Debug, "debug")];
 
+    /// Returns the level that a word stands for.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, of)| *of == word).map(|(level, _)| *level)
+    }
+
     /// Returns the word for it.
     pub fn as_str(self) -> &'static str {
         Self::WORDS.iter().find(|(level, _)| *level == self).map_or("", |(_, word)| word)

@@ -31,8 +31,21 @@ pub(super) fn read<'s>(reader: &mut Reader<'s>, value: &Val<'s>) -> Option<Log> 
     }
     Some(Log {
         dir: dir.map(|dir| dir.value),
-        level: level.map_or(usual.level, |word| LogLevel::WORDS[word].0),
+        level: level.and_then(|at| LogLevel::of_word(keys::LOG_LEVELS.get(at)?)).unwrap_or(usual.level),
         keep: keep.unwrap_or(usual.keep),
         max_size,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_of_the_language_is_the_level_of_that_name() {
+        for word in keys::LOG_LEVELS {
+            assert_eq!(LogLevel::of_word(word).map(LogLevel::as_str), Some(word));
+        }
+        assert_eq!(LogLevel::of_word("loud"), None);
+    }
 }

@@ -10,6 +10,7 @@ mod products;
 mod stations;
 mod steps;
 
+pub(crate) use params::outside;
 pub(crate) use products::field_span;
 
 use std::collections::BTreeMap;

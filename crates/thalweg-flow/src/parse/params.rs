@@ -6,6 +6,7 @@ use thalweg_core::pattern::Table;
 use crate::diagnostic::{Problem, Severity};
 use crate::keys;
 use crate::reader::{Entries, Reader, Text, Val, in_order, is_name, unknown_help};
+use crate::source::{Settings, Surroundings};
 
 use super::Draft;
 
@@ -52,15 +53,10 @@ fn param<'s>(reader: &mut Reader<'s>, name: &Text, value: &Val<'s>) {
         );
         return;
     }
+    let outside = outside(&name.value, reader.settings, reader.around);
     let written = match value.get_ref().as_table() {
-        Some(_) => referred(reader, name, value),
+        Some(_) => referred(reader, name, value, outside.is_some()),
         None => reader.value(value),
-    };
-    let variable = format!("THALWEG_PARAM_{}", name.value.to_uppercase().replace('-', "_"));
-    let outside = match reader.settings.set.get(&name.value) {
-        Some(text) => Some((text.clone(), format!("--set {}", name.value))),
-        None if is_overridden(reader, &name.value) => None,
-        None => reader.around.environment(&variable).map(|text| (text, variable)),
     };
     let in_force = match outside {
         Some((text, origin)) => typed_as(reader, &text, written.as_ref(), &origin, name).or(written),
@@ -71,18 +67,23 @@ fn param<'s>(reader: &mut Reader<'s>, name: &Text, value: &Val<'s>) {
     }
 }
 
-fn is_overridden(reader: &Reader<'_>, name: &str) -> bool {
-    reader.settings.set.contains_key(name)
+/// Returns what a parameter is set to from outside, and by what: the command line, else the environment.
+pub(crate) fn outside(name: &str, settings: &Settings, around: &dyn Surroundings) -> Option<(String, String)> {
+    if let Some(text) = settings.set.get(name) {
+        return Some((text.clone(), format!("--set {name}")));
+    }
+    let variable = format!("THALWEG_PARAM_{}", name.to_uppercase().replace('-', "_"));
+    around.environment(&variable).map(|text| (text, variable))
 }
 
 /// Reads `{ file = … }` or `{ env = … }`.
-fn referred<'s>(reader: &mut Reader<'s>, name: &Text, value: &Val<'s>) -> Option<Value> {
+///
+/// What is set from outside (`overridden`) replaces the reference, which then need not lead anywhere.
+fn referred<'s>(reader: &mut Reader<'s>, name: &Text, value: &Val<'s>, overridden: bool) -> Option<Value> {
     let place = format!("params.{}", name.value);
     let entries = reader.entries(value, &keys::PARAM, &place)?;
     let file = reader.get_text(&entries, "file");
     let env = reader.get_text(&entries, "env");
-    // What is set from outside replaces the reference, which then need not lead anywhere.
-    let overridden = is_overridden(reader, &name.value);
     match (file, env) {
         (Some(file), None) => match reader.around.file(&file.value) {
             Ok(text) => Some(Value::List(lines(&text))),

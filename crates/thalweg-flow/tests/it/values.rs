@@ -205,13 +205,14 @@ fn a_copy_to_another_station_is_the_same_product_there() {
 #[test]
 fn parameters_are_overridden_from_outside() {
     let text = format!(
-        "[params]\nroot = \"in\"\nlist = [1, 2]\ncount = 3\nhosts = {{ file = \"absent\" }}\n{}",
+        "[params]\nroot = \"in\"\nlist = [1, 2]\ncount = 3\nhosts = {{ file = \"absent\" }}\nkey = {{ env = \"ABSENT\" }}\n{}",
         text_of("copy.toml").replace("flow = \"copy\"", "").replace("root = \"in\"", "root = \"$root\"")
     );
     let source = Source::new("copy.toml", text);
     let mut around = InMemory::default();
     around.environment.insert("THALWEG_PARAM_ROOT".to_owned(), "from-environment".to_owned());
     around.environment.insert("THALWEG_PARAM_COUNT".to_owned(), "5".to_owned());
+    around.environment.insert("THALWEG_PARAM_KEY".to_owned(), "k".to_owned());
     let mut settings = Settings::default();
     settings.set.insert("list".to_owned(), "7, 8".to_owned());
     settings.set.insert("hosts".to_owned(), "a".to_owned());
@@ -220,6 +221,7 @@ fn parameters_are_overridden_from_outside() {
     assert_eq!(parsed.flow.params["count"], Value::Int(5));
     assert_eq!(parsed.flow.params["list"], Value::List(vec![Value::Int(7), Value::Int(8)]));
     assert_eq!(parsed.flow.params["hosts"], Value::from("a"));
+    assert_eq!(parsed.flow.params["key"], Value::from("k"), "a reference that is replaced need not lead anywhere");
     settings.set.insert("root".to_owned(), "from-command-line".to_owned());
     let parsed = parse(&source, &settings, &around).unwrap();
     assert_eq!(parsed.flow.stations["inbox"].root, "from-command-line");
