@@ -49,6 +49,25 @@ impl View {
         Ok(Self { reader, places: Places::look(&project.setup), holds, running, settings, versions, marks, now })
     }
 
+    /// Opens the ledger of a project for looking, if any station of this host was ever listed.
+    ///
+    /// One that knows of no listing, as after a refused first run or a hold before it, knows nothing of files: then
+    /// [`survey`](crate::survey) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of the ledger.
+    pub(crate) fn open_if_listed(project: &Project, now: Timestamp) -> Result<Option<Self>, Failure> {
+        let Some(ledger) = project.ledger_if_any()? else { return Ok(None) };
+        let reader = ledger.reader()?;
+        for station in &project.setup.here {
+            if reader.last_ok_listing(station)?.is_some() {
+                return Self::open(project, &ledger, now).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
     /// Returns by station what the last listing met that belongs to no product.
     ///
     /// # Errors

@@ -7,7 +7,6 @@ use thalweg_engine::facts::where_holds;
 use thalweg_engine::{Adopt as Wanted, Outcome, Request};
 use thalweg_flow::planner::adopt::{Adopting, AdoptionPlan, plan_adoption, steps_of};
 use thalweg_flow::planner::{Facts, FileFact};
-use thalweg_ledger::Ledger;
 
 use super::steering::{Subject, who};
 use super::{Context, Done};
@@ -103,20 +102,8 @@ fn sums(how: &str, adopted: u64, there: u64, left: u64) -> String {
 
 fn dry_run(context: &mut Context, project: &Project, wanted: &Wanted) -> Done {
     let now = context.now();
-    // A ledger in which no listing stands knows nothing yet.
-    let listed = |ledger: &Ledger| -> Result<bool, Failure> {
-        let reader = ledger.reader()?;
-        for station in &project.setup.here {
-            if reader.last_ok_listing(station)?.is_none() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    };
-    let ledger = project.ledger_if_any()?;
-    let plan = match ledger.filter(|ledger| listed(ledger).unwrap_or(true)) {
-        Some(ledger) => {
-            let view = View::open(project, &ledger, now)?;
+    let plan = match View::open_if_listed(project, now)? {
+        Some(view) => {
             let facts = view.facts(project.flow());
             let plan = plan(project, wanted, &facts, false);
             facts.trouble()?;

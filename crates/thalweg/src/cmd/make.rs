@@ -70,9 +70,8 @@ impl Make {
         let now = context.now();
         let made = BTreeSet::new();
         let slots = project.setup.slots.unwrap_or_else(processors);
-        let (backward, forecast) = match project.ledger_if_any()? {
-            Some(ledger) => {
-                let view = View::open(&project, &ledger, now)?;
+        let (backward, forecast) = match View::open_if_listed(&project, now)? {
+            Some(view) => {
                 let facts = view.facts(project.flow());
                 let backward = plan_backward(project.flow(), &wanted, &made, &facts);
                 let forecast = forecast(project.flow(), &backward, Some(&view.reader), slots, &facts)?;

@@ -55,14 +55,7 @@ impl Plan {
         }
         let now = context.now();
         let flow = project.flow();
-        let ledger = project.ledger_if_any()?;
-        let view = ledger.as_ref().map(|ledger| View::open(&project, ledger, now)).transpose()?;
-        // One that knows of no listing, as after a refused first run, knows nothing of files.
-        let view = match view {
-            Some(view) if was_listed(&project, &view)? => Some(view),
-            _ => None,
-        };
-        let (steps, basis, strangers) = match view {
+        let (steps, basis, strangers) = match View::open_if_listed(&project, now)? {
             Some(view) => {
                 let facts = view.facts(flow);
                 let steps = self.steps(&project, &facts);
@@ -73,7 +66,7 @@ impl Plan {
                 let (facts, strangers) = survey_all(&project, now)?;
                 let basis = format!(
                     "{}: {} of this host listed now",
-                    if ledger.is_some() { "nothing was ever listed" } else { "there is no ledger yet" },
+                    if project.setup.ledger.exists() { "nothing was ever listed" } else { "there is no ledger yet" },
                     count(facts.files.len() as u64, "file", "files")
                 );
                 (self.steps(&project, &facts), basis, strangers)
@@ -138,16 +131,6 @@ fn rank(next: Next) -> u8 {
 /// Returns the one word for a key: what comes next, or what is there when nothing comes next.
 pub(super) fn word(evaluation: &Evaluation) -> &'static str {
     if evaluation.next == Next::Nothing { evaluation.there.as_str() } else { evaluation.next.as_str() }
-}
-
-// Whether any station of this host was ever listed.
-fn was_listed(project: &Project, view: &View) -> Result<bool, Failure> {
-    for station in &project.setup.here {
-        if view.reader.last_ok_listing(station)?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn listed(project: &Project, view: &View, now: Timestamp) -> Result<String, Failure> {

@@ -61,6 +61,20 @@ fn after_a_refused_run_the_plan_says_what_there_is_to_do() {
     run(folder.path(), &["run", "--once"], 5);
     let plan = json(folder.path(), &["plan"]);
     assert_eq!(plan["steps"][0]["counts"]["ready"], 3, "{plan:#}");
+    let span = ["make", "copy", "--from", "2024-01-31", "--to", "2024-01-31T06:00:00Z", "--dry-run"];
+    let dry = json(folder.path(), &span);
+    assert_eq!(dry["ready"].as_array().map(Vec::len), Some(3), "{dry:#}");
+}
+
+#[test]
+fn a_hold_before_the_first_run_makes_a_ledger_that_knows_no_files() {
+    let folder = project();
+    let at = folder.path();
+    run(at, &["hold", "here/in/20240131.0800.sas.dat"], 0);
+    let plan = json(at, &["plan"]);
+    assert_eq!(plan["steps"][0]["counts"]["ready"], 3, "{plan:#}");
+    let dry = json(at, &["make", "copy", "--from", "2024-01-31", "--to", "2024-01-31T06:00:00Z", "--dry-run"]);
+    assert_eq!(dry["ready"].as_array().map(Vec::len), Some(3), "as the plan says: {dry:#}");
 }
 
 #[test]
