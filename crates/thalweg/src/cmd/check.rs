@@ -20,8 +20,9 @@ use crate::words::count;
 /// Explains the mistakes of a flow file at their places, with what to write instead
 ///
 /// Prints all problems, not the first, warnings too, and what the file says that nothing carries out; also roots and
-/// programs that are not there and that no run makes. No station is touched. Ends with 3 if there are errors. With --here this host is looked at besides: roots, mounts, rights, programs of
-/// external commands, space, watches, clock, ledger, sandbox, as the account that asks; each finding with its remedy.
+/// programs that are not there and that no run makes. No station is touched. Ends with 3 if there are errors. With --here
+/// this host is looked at besides: roots, mounts, rights, programs of external commands, space, watches, clock, ledger,
+/// sandbox, as the account that asks; each finding with its remedy.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  thalweg check\n  thalweg check flows/superdarn/flow.toml\n  thalweg check --here -v\n  sudo -u radar thalweg check --here --flow /data/flow/flow.toml\n  thalweg check --effective\n  thalweg check flow.toml --json | jq '.problems[] | \"\\(.line):\\(.column) \\(.message)\"'"
@@ -55,8 +56,8 @@ impl Check {
         let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
         let notes = flow.as_ref().map(|flow| flow.notes.clone()).unwrap_or_default();
         let findings = match &flow {
-            Some(_) if self.here => here(&path, context)?,
-            Some(_) => glance(&path, context),
+            Some(_) if self.here => here::look(&project(&path, context)?, context.now()),
+            Some(_) => glance(&path, context)?,
             None => Vec::new(),
         };
         let stops = findings.iter().any(|finding| finding.severity == here::Severity::Error);
@@ -89,7 +90,6 @@ impl Check {
             out.line(format!("{word}: {}: {}", note.place, note.message))?;
         }
         if let Some(flow) = flow {
-            let number = |number: usize, one, many| count(u64::try_from(number).unwrap_or(u64::MAX), one, many);
             let counts = [
                 number(flow.stations.len(), "station", "stations"),
                 number(flow.products.len(), "product", "products"),
@@ -108,22 +108,33 @@ impl Check {
     }
 }
 
-fn here(path: &Path, context: &Context) -> Result<Vec<Finding>, Failure> {
+fn number(number: usize, one: &str, many: &str) -> String {
+    count(u64::try_from(number).unwrap_or(u64::MAX), one, many)
+}
+
+fn project(path: &Path, context: &Context) -> Result<Project, Failure> {
     let global = Global { flow: Some(path.to_owned()), ..context.global.clone() };
-    let project = Project::load(&global, None, &context.clock)?;
-    Ok(here::look(&project, context.now()))
+    Project::load(&global, None, &context.clock)
 }
 
 // What a flow of another host lacks here is no mistake, and a flow that nothing here can run is none either.
-fn glance(path: &Path, context: &Context) -> Vec<Finding> {
-    let global = Global { flow: Some(path.to_owned()), ..context.global.clone() };
-    Project::load(&global, None, &context.clock).map(|project| here::glance(&project)).unwrap_or_default()
+fn glance(path: &Path, context: &Context) -> Result<Vec<Finding>, Failure> {
+    match project(path, context) {
+        Ok(project) => Ok(here::glance(&project)),
+        Err(failure) if is_about_at(&failure, context) => Err(failure),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+// Stations that were named on the command line are another matter: the caller means that they are there.
+fn is_about_at(failure: &Failure, context: &Context) -> bool {
+    failure.exit == Exit::Usage && !context.global.at.is_empty()
 }
 
 fn tell(findings: &[Finding], context: &mut Context) -> Result<(), Failure> {
     use here::Severity;
     let out = &mut context.out;
-    let number = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let mut shown: Vec<&Finding> =
         findings.iter().filter(|finding| finding.severity != Severity::Fine || out.verbosity > 0).collect();
     // The gravest first.
@@ -131,21 +142,25 @@ fn tell(findings: &[Finding], context: &mut Context) -> Result<(), Failure> {
     for finding in shown {
         finding.tell(out)?;
     }
-    let [errors, warnings, fine] = [Severity::Error, Severity::Warning, Severity::Fine].map(number);
-    let count = |number: usize, one, many| count(u64::try_from(number).unwrap_or(u64::MAX), one, many);
+    let [errors, warnings, fine] = [Severity::Error, Severity::Warning, Severity::Fine].map(of);
     let hint = if out.verbosity > 0 || fine == 0 { "" } else { " (-v shows them)" };
     out.line(format!(
         "host {}, as {}: {}, {}, {fine} fine{hint}",
         thalweg_engine::host_name(),
         Account::Own.name(),
-        count(errors, "error", "errors"),
-        count(warnings, "warning", "warnings"),
+        number(errors, "error", "errors"),
+        number(warnings, "warning", "warnings"),
     ))
 }
 
 fn effective(path: &Path, context: &mut Context) -> Done {
     let (source, settings, around) = project::ingredients(&context.global, path)?;
     let text = thalweg_flow::effective(&source, &settings, &around).map_err(|found| project::refused(&found))?;
+    if let Err(failure) = project(path, context)
+        && is_about_at(&failure, context)
+    {
+        return Err(failure);
+    }
     if context.out.json {
         context.out.document(&json!({ "file": source.name, "effective": text }))?;
     } else {

@@ -5,7 +5,7 @@ use serde_json::json;
 use thalweg_core::{TimeRange, Timestamp};
 use thalweg_ledger::FileTally;
 
-use super::gaps::bounds;
+use super::gaps::{bounds, ends};
 use super::{Context, Done};
 use crate::exit::Exit;
 use crate::out::{Cell, Table};
@@ -25,7 +25,7 @@ pub(crate) struct Coverage {
     /// Start of the span that is looked at [default: the first file]
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
-    /// End of it [default: the end of the last file]
+    /// End of it [default: now if --from is given, else the end of the last file]
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
 }
@@ -39,8 +39,8 @@ impl Coverage {
         if let Some(product) = &self.product {
             project.product(product)?;
         }
+        let (from, to) = ends(context, self.from.as_deref(), self.to.as_deref())?;
         let reader = project.ledger()?.reader()?;
-        let (from, to) = (context.opt_instant(self.from.as_deref())?, context.opt_instant(self.to.as_deref())?);
         let at = context.global.at.clone();
         let wanted = |tally: &FileTally| {
             self.product.as_ref().is_none_or(|product| *product == tally.product)
@@ -83,7 +83,8 @@ impl Coverage {
             context.out.line(format!("{} .. {}", time(whole.start), time(whole.end)))?;
             context.out.table(&table)?;
         } else {
-            context.out.line("no file with a time is known")?;
+            let before = to.map(|to| format!(" before {}", time(to))).unwrap_or_default();
+            context.out.line(format!("no file with a time{before} is known"))?;
         }
         Ok(Exit::Done)
     }

@@ -52,12 +52,13 @@ impl Find {
         for condition in &wheres {
             condition.known(&known, &product.name)?;
         }
+        let (from, to) = context.ends(self.from.as_deref(), self.to.as_deref())?;
         let reader = project.ledger()?.reader()?;
         let now = context.now();
         let mut filter = FileFilter {
             product: Some(product.name.clone()),
-            from: context.opt_instant(self.from.as_deref())?,
-            to: context.opt_instant(self.to.as_deref())?,
+            from,
+            to,
             states: if self.all { Vec::new() } else { vec![FileState::Present, FileState::Settling] },
             ..FileFilter::default()
         };

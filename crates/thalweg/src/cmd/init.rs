@@ -70,7 +70,15 @@ impl Init {
             return Err(Failure::usage(format!("there is no template `{}`", self.template))
                 .help(did_you_mean(&self.template, TEMPLATES.iter().map(|template| template.name))));
         };
+        // What the environment says is meant for all commands, and gives way to what is said for this one.
+        let surrounding = std::env::var_os("THALWEG_FLOW").map(PathBuf::from);
         let path = match (self.dir, &context.global.flow) {
+            (Some(dir), Some(flow)) if surrounding.as_ref() != Some(flow) => {
+                return Err(Failure::usage("--flow names the new file and --dir its folder: not both").help(format!(
+                    "leave --dir out: --flow {}",
+                    quoted(&dir.join(flow.file_name().unwrap_or(flow.as_os_str())).to_string_lossy())
+                )));
+            }
             (Some(dir), _) => dir.join("flow.toml"),
             (None, Some(flow)) => flow.clone(),
             (None, None) => PathBuf::from("flow.toml"),
@@ -90,7 +98,7 @@ impl Init {
                     Exit::Refused,
                     format!("failed to write {}: it is there already", path.display()),
                 )
-                .help("name another folder with --dir, or remove it first"));
+                .help("name another folder with --dir or another file with --flow, or remove it first"));
             }
             Err(error) => return Err(failed(&error)),
         };
@@ -118,8 +126,16 @@ impl Init {
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder {
-            out.line(format!("  cd {}", folder.display()))?;
+            out.line(format!("  cd {}", quoted(&folder.to_string_lossy())))?;
         }
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        // The name that is looked for by itself, unless another is set for all commands.
+        let flow = if name == "flow.toml" && surrounding.is_none() {
+            String::new()
+        } else {
+            format!(" --flow {}", quoted(&name.to_string_lossy()))
+        };
+        let width = 35 + flow.len();
         for (command, what) in [
             ("thalweg check", "what is wrong with it, at its line"),
             ("thalweg check --here", "what is wrong on this host"),
@@ -127,9 +143,20 @@ impl Init {
             ("thalweg run --once", "does it and ends; without --once it goes on and watches"),
             ("thalweg install-service --dry-run", "how it would run from boot on"),
         ] {
-            out.line(format!("  {command:<35}{what}"))?;
+            let command = format!("{command}{flow}");
+            out.line(format!("  {command:<width$}{what}"))?;
         }
         Ok(Exit::Done)
+    }
+}
+
+// Returns a word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
@@ -141,7 +168,10 @@ fn beside(flow: &Path, text: &str) -> Result<Option<PathBuf>, Failure> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
         Err(error) => Err(error),
     };
-    let failed = |error| Failure::config(format!("failed to write {}: {error}", path.display()));
+    let failed = |error| {
+        Failure::config(format!("failed to write {}: {error}", path.display()))
+            .help("the flow file is written and complete; remove it to begin anew, once what is said here is mended")
+    };
     written.map_err(failed)?;
     Ok(Some(path))
 }
@@ -156,8 +186,10 @@ fn make_inputs(context: &mut Context, flow: &Path) -> Result<Vec<PathBuf>, Failu
         if makes_root(project.flow(), station) || root.exists() {
             continue;
         }
-        std::fs::create_dir_all(&root)
-            .map_err(|error| Failure::config(format!("failed to make the folder {}: {error}", root.display())))?;
+        std::fs::create_dir_all(&root).map_err(|error| {
+            Failure::config(format!("failed to make the folder {}: {error}", root.display()))
+                .help("the flow file is written: make the folder by hand, or name another as the station's `root`")
+        })?;
         made.push(root);
     }
     Ok(made)

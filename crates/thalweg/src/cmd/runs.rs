@@ -36,6 +36,7 @@ pub(crate) struct Runs {
 impl Runs {
     pub(crate) fn run(self, context: &mut Context) -> Done {
         let project = context.project()?;
+        let (from, to) = context.ends(self.from.as_deref(), self.to.as_deref())?;
         // A step that the flow has no more still has its history.
         let reader = project.ledger()?.reader()?;
         if let Some(step) = &self.step
@@ -46,8 +47,8 @@ impl Runs {
         let filter = RunFilter {
             step: self.step,
             states: if self.failed { vec![RunState::Failed, RunState::Lost] } else { Vec::new() },
-            from: context.opt_instant(self.from.as_deref())?,
-            to: context.opt_instant(self.to.as_deref())?,
+            from,
+            to,
             ..RunFilter::default()
         };
         let runs = reader.runs(&filter, self.limit)?;

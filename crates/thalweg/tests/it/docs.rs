@@ -389,26 +389,6 @@ fn without_globals(help: &str) -> &str {
 }
 
 #[test]
-fn the_manual_names_every_default_that_can_be_shown() {
-    let manual = text_of(&root().join("docs/reference/flow-language.md"));
-    let mut named = 0;
-    let mut open = vec![schema()];
-    while let Some(value) = open.pop() {
-        if let Some((_, default)) = value["description"].as_str().and_then(|text| text.split_once("Default: ")) {
-            let words = default.replace('|', "\\|");
-            assert!(manual.contains(&format!("Default: {words}")), "{default}");
-            named += 1;
-        }
-        match value {
-            Value::Object(map) => open.extend(map.into_iter().map(|(_, value)| value)),
-            Value::Array(values) => open.extend(values),
-            _ => {}
-        }
-    }
-    assert!(named > 40, "{named} defaults");
-}
-
-#[test]
 fn the_reference_of_the_commands_is_their_help() {
     let mut text = String::from(
         "# Commands\n\nMade from the program: this is what `--help` says. Global options and exit codes stand with the first.\n",

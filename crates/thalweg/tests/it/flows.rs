@@ -159,6 +159,17 @@ fn after_a_run_every_question_has_an_answer() {
     assert_eq!(gaps[0]["start"], "2024-01-31T06:00:00Z");
     let coverage = json(at, &["coverage", "copy", "--at", "there"]);
     assert_eq!(coverage[0]["covered"], 1.0);
+    // What fell silent is told up to now, however long ago that was.
+    for from in ["2024-01-31", "2025-01-01"] {
+        let gaps = lines(at, &["gaps", "copy", "--from", from]);
+        assert!(gaps.last().and_then(|gap| gap["end"].as_str()).is_some_and(|end| end > "2026"), "{gaps:?}");
+        let coverage = json(at, &["coverage", "copy", "--from", from]);
+        assert!(coverage[0]["to"].as_str().is_some_and(|end| end > "2026"), "{coverage:#}");
+    }
+    let (out, err) = run(at, &["gaps", "copy", "--to", "2023-01-01"], 0);
+    assert!(!format!("{out}{err}").contains("has no gap") && err.contains("no file of copy"), "{out}{err}");
+    let (out, _) = run(at, &["coverage", "copy", "--to", "2023-01-01"], 0);
+    assert!(out.contains("no file"), "{out}");
 
     let why = json(at, &["why", "a/in/20240131.0200.sas.dat"]);
     assert_eq!(why["used_by"][0]["outputs"][0]["path"], "out/20240131.0200.sas.txt");

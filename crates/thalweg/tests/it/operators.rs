@@ -47,6 +47,38 @@ fn every_template_passes_the_checks_and_runs() {
     assert!(err.contains("did you mean `superdarn`?"), "{err}");
 }
 
+#[test]
+fn what_to_do_after_init_can_be_typed_as_it_stands() {
+    let folder = TempDir::new().expect("a folder");
+    let at = folder.path();
+    for (words, env, commands) in [
+        (&["init", "--dir", "one"][..], None, ["cd one", "thalweg check  "]),
+        (&["init", "--flow", "two/mine.toml"], None, ["cd two", "thalweg check --flow mine.toml "]),
+        (
+            &["init", "--flow", "two words/my flow.toml"],
+            None,
+            ["cd 'two words'", "thalweg check --flow 'my flow.toml' "],
+        ),
+        (&["init", "--dir", "three"], Some("/none/flow.toml"), ["cd three", "thalweg check --flow flow.toml "]),
+    ] {
+        let mut command = thalweg();
+        command.args(words).current_dir(at);
+        if let Some(env) = env {
+            command.env("THALWEG_FLOW", env);
+        }
+        let output = command.output().expect("it runs");
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{words:?}: {out}{}", String::from_utf8_lossy(&output.stderr));
+        for command in commands {
+            assert!(out.lines().any(|line| format!("{line}  ").trim_start().starts_with(command)), "{command}: {out}");
+        }
+    }
+    std::fs::create_dir(at.join("four")).expect("a folder");
+    std::os::unix::fs::symlink("none/none", at.join("four/radar")).expect("a link");
+    let (_, err) = run(at, &["init", "superdarn", "--dir", "four"], 3);
+    assert!(err.contains("failed to make the folder") && err.contains("help: "), "{err}");
+}
+
 fn findings(folder: &Path, code: i32) -> Vec<(String, String, String)> {
     let (out, _) = run(folder, &["check", "--here", "--json"], code);
     let json: Json = serde_json::from_str(&out).expect("a document");
