@@ -58,7 +58,7 @@ impl Classifier {
     }
 
     /// Returns the folder that is taken as one unit and holds a path, if there is one.
-    pub(crate) fn unit_of(&self, flow: &Flow, station: &str, path: &RelPath) -> Option<RelPath> {
+    pub fn unit_of(&self, flow: &Flow, station: &str, path: &RelPath) -> Option<RelPath> {
         let units = self.by_station.get(station)?.iter().filter(|(_, pattern)| pattern.is_folder());
         let env = PatternEnv { tables: &flow.tables };
         for (_, pattern) in units {

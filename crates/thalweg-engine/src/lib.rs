@@ -39,6 +39,7 @@ pub use error::EngineError;
 pub use event::Event;
 pub use facts::LedgerFacts;
 pub use host::{Host, ThisHost, Watching, Working};
+pub use lock::lock_path;
 pub use logs::{ENGINE_LOG_END, ENGINE_LOG_START, log_folder_in_use, logs_pruned_to};
 pub use scan::Strangers;
 pub use settings::settings_digests;

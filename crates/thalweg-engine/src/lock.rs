@@ -12,13 +12,14 @@ pub(crate) struct InstanceLock {
     _file: File,
 }
 
-fn path(state: &Path) -> PathBuf {
+/// Returns the lock file in the folder of the engine's own files.
+pub fn lock_path(state: &Path) -> PathBuf {
     state.join("engine.lock")
 }
 
 /// Takes the lock of a ledger's engine.
 pub(crate) fn take(setup: &Setup) -> Result<InstanceLock, EngineError> {
-    let path = path(&setup.state);
+    let path = lock_path(&setup.state);
     let state = |source| EngineError::State { path: path.clone(), source };
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(state)?;
     match file.try_lock() {
@@ -37,7 +38,7 @@ pub(crate) fn take(setup: &Setup) -> Result<InstanceLock, EngineError> {
 
 /// Returns the process id of the engine that works on a ledger, if one does.
 pub(crate) fn engine_pid(setup: &Setup) -> Option<u32> {
-    let mut file = OpenOptions::new().read(true).open(path(&setup.state)).ok()?;
+    let mut file = OpenOptions::new().read(true).open(lock_path(&setup.state)).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => read_pid(&mut file).or(Some(0)),
         _ => None,

@@ -26,6 +26,8 @@ pub(crate) enum Wanted {
     List,
     /// Make, rename and remove files in a folder.
     Write,
+    /// Read and write a file.
+    Change,
     /// Start a program.
     Run,
 }
@@ -36,6 +38,7 @@ impl Wanted {
             Self::Read => "read",
             Self::List => "list",
             Self::Write => "write into",
+            Self::Change => "read and write",
             Self::Run => "start",
         }
     }
@@ -45,6 +48,7 @@ impl Wanted {
             Self::Read => "r",
             Self::List => "rx",
             Self::Write => "rwx",
+            Self::Change => "rw",
             Self::Run => "x",
         }
     }
@@ -115,6 +119,29 @@ pub(crate) fn nearest(path: &Path) -> PathBuf {
 
 /// Says what is wrong if an account may not do with a path what is wanted; what is not there yet is made by it.
 pub(crate) fn look(account: &Account, path: &Path, wanted: Wanted, code: &'static str, place: &str) -> Option<Finding> {
+    judge(account, path, wanted, code, place, None)
+}
+
+/// Says the same of what belongs to the program itself, in a folder that can be given to the account whole.
+pub(crate) fn look_within(
+    account: &Account,
+    path: &Path,
+    wanted: Wanted,
+    code: &'static str,
+    place: &str,
+    whole: &Path,
+) -> Option<Finding> {
+    judge(account, path, wanted, code, place, Some(whole))
+}
+
+fn judge(
+    account: &Account,
+    path: &Path,
+    wanted: Wanted,
+    code: &'static str,
+    place: &str,
+    whole: Option<&Path>,
+) -> Option<Finding> {
     let name = account.name();
     let (asked, wanted) = if path.exists() {
         (path.to_owned(), wanted)
@@ -143,6 +170,11 @@ pub(crate) fn look(account: &Account, path: &Path, wanted: Wanted, code: &'stati
             let barred = asked.ancestors().skip(1).find(|folder| account.may(folder, Wanted::Run) == Some(false));
             let remedy = match barred {
                 Some(folder) => format!("setfacl -m u:{name}:x '{}' (and so on up to it)", folder.display()),
+                None if asked == path
+                    && let Some(whole) = whole =>
+                {
+                    format!("chown -R {name}: '{}'", whole.display())
+                }
                 None if asked == path && asked.is_dir() && wanted == Wanted::Write => {
                     format!("chown {name}: '{shown}', or setfacl -m u:{name}:{letters} '{shown}'")
                 }

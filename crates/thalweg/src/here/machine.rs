@@ -11,9 +11,10 @@ use thalweg_engine::child::{self, Child, Sandbox, SandboxState};
 use thalweg_engine::engine_pid;
 use thalweg_ledger::Ledger;
 
-use super::access::{Account, Wanted, look as may, nearest};
+use super::access::{Account, nearest};
 use super::finding::Finding;
 use super::mounts::Mounts;
+use super::rights::Own;
 use crate::project::Project;
 
 /// A clock that shows less was never set: this program is younger.
@@ -26,16 +27,9 @@ const LEDGER_ROOM: u64 = 256 << 20;
 /// Looks at the ledger, the folder of the engine's own files, and the logs.
 pub(super) fn own_files(project: &Project, mounts: &Mounts) -> Vec<Finding> {
     let setup = &project.setup;
-    let mut findings = Vec::new();
     let ledger = setup.ledger.parent().unwrap_or(Path::new("/"));
-    findings.extend(may(&Account::Own, ledger, Wanted::Write, "ledger_rights", "ledger"));
-    if setup.state != ledger {
-        findings.extend(may(&Account::Own, &setup.state, Wanted::Write, "state_rights", "state folder"));
-    }
-    let logs = setup.log_folder();
-    if !logs.starts_with(&setup.state) {
-        findings.extend(may(&Account::Own, &logs, Wanted::Write, "log_rights", "log"));
-    }
+    let mut findings = Own::of(project, None).look(&Account::Own);
+    let is_ours = findings.iter().all(|finding| finding.code != "ledger_rights");
     let there = nearest(ledger);
     let real = there.canonicalize().unwrap_or(there.clone());
     if let Some(mount) = mounts.of_path(&real).filter(|mount| mount.is_remote()) {
@@ -61,7 +55,7 @@ pub(super) fn own_files(project: &Project, mounts: &Mounts) -> Vec<Finding> {
             ));
         }
     }
-    if setup.ledger.exists() {
+    if is_ours && setup.ledger.exists() {
         match Ledger::open_read_only(&setup.ledger) {
             Ok(_) => {
                 findings.push(Finding::fine("ledger", "ledger", format!("{} can be read", setup.ledger.display())));

@@ -8,6 +8,7 @@ mod finding;
 mod machine;
 mod mounts;
 mod programs;
+pub(crate) mod rights;
 mod stations;
 mod trees;
 

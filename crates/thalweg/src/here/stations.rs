@@ -9,9 +9,10 @@ use thalweg_engine::{Places, root_of};
 use thalweg_flow::{Station, Verb};
 use thalweg_store::STAGING;
 
-use super::access::{Account, Wanted, look as may, nearest};
+use super::access::{Account, nearest};
 use super::finding::Finding;
 use super::mounts::Mounts;
+use super::rights;
 use crate::project::Project;
 
 /// Looks at all stations of this host.
@@ -75,7 +76,7 @@ fn one(project: &Project, station: &Station, mounts: &Mounts, findings: &mut Vec
             ));
         } else if let Some(missing) = Places::look(&project.setup).missing_root(project.flow(), &station.name) {
             findings.push(Finding::error("no_root", &place, missing.what, missing.remedy));
-        } else if let Some(finding) = may(&Account::Own, &root, Wanted::Write, "no_root", &place) {
+        } else if let Some(finding) = rights::root(&Account::Own, project, station) {
             findings.push(finding);
         } else {
             findings.push(Finding::fine("root_made", &place, format!("{shown} is not there yet and will be made")));
@@ -87,7 +88,6 @@ fn one(project: &Project, station: &Station, mounts: &Mounts, findings: &mut Vec
         return;
     }
     let mount = mounts.of_path(&real);
-    let wanted = if station.read_only { Wanted::List } else { Wanted::Write };
     if let Some(mount) = mount.filter(|mount| mount.read_only && !station.read_only) {
         findings.push(Finding::error(
             "read_only",
@@ -96,7 +96,7 @@ fn one(project: &Project, station: &Station, mounts: &Mounts, findings: &mut Vec
             format!("mount -o remount,rw '{}', or say read_only = true for the station", mount.point.display()),
         ));
     } else {
-        findings.extend(may(&Account::Own, &root, wanted, "no_rights", &place));
+        findings.extend(rights::root(&Account::Own, project, station));
     }
     if let Some(mount) = mount.filter(|mount| mount.is_remote()) {
         findings.push(Finding::warning(

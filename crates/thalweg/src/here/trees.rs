@@ -1,10 +1,12 @@
 //! What lies below the roots: how many folders have to be watched, and which time is the newest.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use thalweg_core::Timestamp;
-use thalweg_engine::root_of;
+use thalweg_core::{RelPath, Timestamp};
+use thalweg_engine::{Classifier, root_of};
 use thalweg_store::is_own_folder;
 
 use super::finding::Finding;
@@ -27,33 +29,58 @@ pub(super) struct Trees {
 /// Looks through the trees of this host's stations.
 pub(super) fn look(project: &Project) -> Trees {
     let mut trees = Trees::default();
-    for station in project.flow().stations.values().filter(|s| project.setup.here.contains(&s.name)) {
-        walk(&root_of(&project.setup, station), &mut trees);
+    let flow = project.flow();
+    let classifier = Classifier::new(flow);
+    for station in flow.stations.values().filter(|s| project.setup.here.contains(&s.name)) {
+        let name = station.name.as_str();
+        let walk = Walk {
+            root: root_of(&project.setup, station),
+            // As the engine decides what it watches.
+            wanted: &|folder| !classifier.skips(name, folder),
+            is_ours: &|path| {
+                classifier.product(flow, name, path, false).is_some() || classifier.unit_of(flow, name, path).is_some()
+            },
+        };
+        walk.through(&mut trees);
     }
     trees
 }
 
-fn walk(root: &Path, trees: &mut Trees) {
-    let mut open = vec![root.to_owned()];
-    while let Some(folder) = open.pop() {
-        if trees.folders >= MOST {
-            trees.more = true;
-            return;
-        }
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
-        trees.folders += 1;
-        for entry in entries.flatten() {
-            let Ok(kind) = entry.file_type() else { continue };
-            if kind.is_dir() {
-                if !entry.file_name().to_str().is_some_and(is_own_folder) {
-                    open.push(entry.path());
+/// One tree, and what of it counts.
+struct Walk<'a> {
+    root: PathBuf,
+    /// Tells if a folder is watched.
+    wanted: &'a dyn Fn(&RelPath) -> bool,
+    /// Tells if a file is of a product.
+    is_ours: &'a dyn Fn(&RelPath) -> bool,
+}
+
+impl Walk<'_> {
+    fn through(&self, trees: &mut Trees) {
+        let mut open = vec![RelPath::default()];
+        while let Some(path) = open.pop() {
+            let folder = self.root.join(OsStr::from_bytes(&path.to_bytes()));
+            if trees.folders >= MOST {
+                trees.more = true;
+                return;
+            }
+            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            trees.folders += 1;
+            for entry in entries.flatten() {
+                let Ok(kind) = entry.file_type() else { continue };
+                let below = path.join(RelPath::from_bytes(entry.file_name().as_bytes()).as_str());
+                if kind.is_dir() {
+                    if !entry.file_name().to_str().is_some_and(is_own_folder) && (self.wanted)(&below) {
+                        open.push(below);
+                    }
+                } else if kind.is_file()
+                    && let Ok(meta) = entry.metadata()
+                    && let Ok(at) = Timestamp::from_second(meta.mtime())
+                    && trees.newest.as_ref().is_none_or(|(newest, _)| at > *newest)
+                    && (self.is_ours)(&below)
+                {
+                    trees.newest = Some((at, entry.path()));
                 }
-            } else if kind.is_file()
-                && let Ok(meta) = entry.metadata()
-                && let Ok(at) = Timestamp::from_second(meta.mtime())
-                && trees.newest.as_ref().is_none_or(|(newest, _)| at > *newest)
-            {
-                trees.newest = Some((at, entry.path()));
             }
         }
     }

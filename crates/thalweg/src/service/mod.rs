@@ -113,7 +113,7 @@ impl Service {
                     .help("rename the folder: no control characters, and UTF-8"));
             }
         }
-        let ours = needs::written(project, wish.log_dir.as_deref());
+        let ours = crate::here::rights::written(project, wish.log_dir.as_deref());
         let below = |path: &Path| ["/usr", "/boot", "/efi", "/etc"].iter().any(|system| path.starts_with(system));
         let unit = Unit {
             flow: project.flow().name.clone(),
@@ -123,7 +123,7 @@ impl Service {
             folder: setup.base.clone(),
             path,
             environment: setup.state.join("service.env"),
-            system_read_only: !ours.iter().any(|(_, path)| below(path)),
+            system_read_only: !ours.iter().any(|path| below(path)),
         };
         let name = unit_name(&unit.flow);
         let (folder, managed) = match &wish.unit_dir {

@@ -1,34 +1,14 @@
 //! What an account needs on this host to carry a flow out.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use thalweg_engine::{Places, root_of};
+use thalweg_engine::Places;
 
 use crate::here::Finding;
 use crate::here::access::{Account, Wanted, look as may};
+use crate::here::rights::{self, Own};
 use crate::project::Project;
-
-/// Returns the folders into which the flow writes on this host, each with what it is.
-pub(super) fn written(project: &Project, log_dir: Option<&Path>) -> Vec<(String, PathBuf)> {
-    let setup = &project.setup;
-    let stations = project.flow().stations.values().filter(|station| setup.here.contains(&station.name));
-    let mut folders: Vec<(String, PathBuf)> = stations
-        .filter(|station| !station.read_only)
-        .map(|station| (format!("stations.{}", station.name), root_of(setup, station)))
-        .collect();
-    folders.push(("state folder".into(), setup.state.clone()));
-    let ledger = setup.ledger.parent().map(Path::to_owned).unwrap_or_default();
-    if ledger != setup.state {
-        folders.push(("ledger".into(), ledger));
-    }
-    let logs = log_dir
-        .map_or_else(|| setup.log_folder(), |folder| std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()));
-    if !logs.starts_with(&setup.state) {
-        folders.push(("log".into(), logs));
-    }
-    folders
-}
 
 /// Says what is missing, each with its remedy.
 pub(super) fn look(project: &Project, account: &Account, log_dir: Option<&Path>) -> Vec<Finding> {
@@ -72,26 +52,14 @@ pub(super) fn look(project: &Project, account: &Account, log_dir: Option<&Path>)
     let mut rootless = Vec::new();
     for name in &setup.here {
         if let Some(missing) = places.missing_root(project.flow(), name) {
-            let place = format!("stations.{name}");
-            findings.push(Finding::error("no_root", &place, missing.what, missing.remedy));
-            rootless.push(place);
+            findings.push(Finding::error("no_root", format!("stations.{name}"), missing.what, missing.remedy));
+            rootless.push(name.clone());
         }
     }
-    for (place, path) in written(project, log_dir).into_iter().filter(|(place, _)| !rootless.contains(place)) {
-        findings.extend(may(account, &path, Wanted::Write, "no_writing", &place));
+    let here = project.flow().stations.values().filter(|station| setup.here.contains(&station.name));
+    for station in here.filter(|station| !rootless.contains(&station.name)) {
+        findings.extend(rights::root(account, project, station));
     }
-    let read_only = project.flow().stations.values().filter(|station| station.read_only);
-    for station in read_only.filter(|station| setup.here.contains(&station.name)) {
-        let place = format!("stations.{}", station.name);
-        if rootless.contains(&place) {
-            continue;
-        }
-        findings.extend(may(account, &root_of(setup, station), Wanted::List, "no_reading", &place));
-    }
-    if let Ok(meta) = setup.ledger.metadata()
-        && meta.is_file()
-    {
-        findings.extend(may(account, &setup.ledger, Wanted::Read, "ledger_rights", "ledger"));
-    }
+    findings.extend(Own::of(project, log_dir).look(account));
     findings
 }

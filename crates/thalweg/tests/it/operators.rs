@@ -158,6 +158,32 @@ fn what_would_stop_the_flow_on_this_host_is_told_with_its_remedy() {
 }
 
 #[test]
+fn folders_that_no_product_reaches_are_neither_counted_nor_judged() {
+    let folder = project();
+    let at = folder.path();
+    write(at, "a/other/1/2/3/notes.txt", "nobody's");
+    write(at, "a/in/notes.txt", "nobody's, in a folder of a product");
+    let ahead = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(4_000_000_000);
+    let to_come = |name: &str| {
+        let file = std::fs::File::options().append(true).open(at.join(name)).expect("it is there");
+        file.set_modified(ahead).expect("it is ours");
+    };
+    to_come("a/other/1/2/3/notes.txt");
+    to_come("a/in/notes.txt");
+    let looked = || {
+        let (out, _) = run(at, &["check", "--here", "--json"], 0);
+        let json: Json = serde_json::from_str(&out).expect("a document");
+        let all = json["findings"].as_array().expect("findings").clone();
+        move |code: &str| all.iter().find(|found| found["code"] == code).map(|found| found["message"].to_string())
+    };
+    let found = looked();
+    assert!(found("watches").is_some_and(|text| text.contains("\"2 folders,")), "root and in: {:?}", found("watches"));
+    assert_eq!(found("clock_behind"), None);
+    to_come("a/in/20240131.0000.sas.dat");
+    assert!(looked()("clock_behind").is_some_and(|text| text.contains("20240131.0000.sas.dat")));
+}
+
+#[test]
 fn the_flow_in_force_is_a_flow_file() {
     let folder = project();
     let at = folder.path();
