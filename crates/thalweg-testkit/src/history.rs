@@ -115,6 +115,7 @@ pub fn live(seed: u64, faults: u64, story: bool) -> Result<Shown, String> {
     if story && !world.present().broken.is_empty() {
         world.note(format!("the ledgers are left in {}", folder.keep().display()));
     }
+    world.end();
     let present = world.present();
     Ok(Shown {
         steps: world.scheduler.steps(),

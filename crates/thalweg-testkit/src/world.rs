@@ -226,6 +226,12 @@ impl World {
         self.present().watches.push(Watch { life, station: station.to_owned(), number, wanted, tell });
     }
 
+    /// Ends the world: whoever watches a tree in it would hold it for ever.
+    pub fn end(&self) {
+        let watches = std::mem::take(&mut self.present().watches);
+        drop(watches);
+    }
+
     /// Has all trees listed again, as after an overflow of events.
     pub fn overflow(&self) {
         for watch in &self.present().watches {

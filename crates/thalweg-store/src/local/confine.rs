@@ -64,7 +64,8 @@ fn link_or<D: Disk>(disk: &D, folder: &D::Handle, part: &[u8], errno: Errno) -> 
     }
 }
 
-/// Opens a folder below `root`, making each part that is missing; `durable` flushes the folder that got a new name.
+/// Opens a folder below `root`, making each part that is missing; with `durable` the names of all parts are flushed, also
+/// of those that were there.
 pub(super) fn make_folders<D: Disk>(disk: &D, root: D::Handle, path: &[u8], durable: bool) -> Result<D::Handle, Errno> {
     let mut folder = root;
     for part in path.split(|&b| b == b'/') {
@@ -79,6 +80,11 @@ pub(super) fn make_folders<D: Disk>(disk: &D, root: D::Handle, path: &[u8], dura
                 }
                 disk.open(&folder, part, FLAGS, Mode::empty())
             }
+            Ok(next) if durable => match super::sync_folder(disk, &folder) {
+                // Whoever may not list it has made nothing in it either.
+                Ok(()) | Err(Errno::ACCESS) => Ok(next),
+                Err(errno) => return Err(errno),
+            },
             other => other,
         };
         folder = match next {

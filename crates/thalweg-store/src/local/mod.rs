@@ -4,6 +4,7 @@
 //! when it was. Below the root no symbolic link is followed.
 
 mod confine;
+mod lasting;
 mod publish;
 mod read;
 mod remove;
@@ -23,6 +24,7 @@ use rustix::fs::{Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 use thalweg_core::RelPath;
 
+use self::lasting::Lasting;
 use crate::disk::{Disk, OsDisk};
 use crate::{
     Entry, Hashed, Kind, Meta, OldContent, OpenWriters, Publish, ReadStable, Space, Store, StoreError, WriteStaged,
@@ -50,6 +52,7 @@ pub struct DiskStore<D: Disk> {
     root: PathBuf,
     /// Not set while a root that was never there is still missing.
     id: Arc<OnceLock<RootId>>,
+    lasting: Lasting,
 }
 
 /// An open folder and a name in it.
@@ -80,7 +83,7 @@ impl DiskStore<OsDisk> {
 
     /// Makes the store at a `root` that is not there yet: the folder that it first finds there is the one.
     pub fn open_when_there(root: impl Into<PathBuf>) -> Self {
-        Self { disk: OsDisk, root: root.into(), id: Arc::default() }
+        Self { disk: OsDisk, root: root.into(), id: Arc::default(), lasting: Lasting::default() }
     }
 
     /// Returns the root folder as it was given.
@@ -102,7 +105,7 @@ impl DiskStore<OsDisk> {
 impl<D: Disk> DiskStore<D> {
     /// Makes the store at `root` of a disk.
     pub(crate) fn open_on(disk: D, root: PathBuf, id: RootId) -> Self {
-        Self { disk, root, id: Arc::new(id.into()) }
+        Self { disk, root, id: Arc::new(id.into()), lasting: Lasting::default() }
     }
 
     /// Opens the root and makes sure that it is the file system that it was.
@@ -128,7 +131,7 @@ impl<D: Disk> DiskStore<D> {
         Ok(Place { folder, name: name.to_vec() })
     }
 
-    /// Opens the folder that holds `path`, making it and those above it.
+    /// Opens the folder that holds `path`, making it and those above it; with `durable` their names are on the disk then.
     fn place_made(&self, action: &'static str, path: &RelPath, durable: bool) -> Result<Place<D>, StoreError> {
         let bytes = confine::checked(action, path)?;
         let root = self.enter()?;
@@ -138,11 +141,39 @@ impl<D: Disk> DiskStore<D> {
             root
         } else {
             match confine::open_folder(&self.disk, &root, parent) {
-                Err(Errno::NOENT) => confine::make_folders(&self.disk, root, parent, durable).map_err(fail)?,
+                Ok(folder) if durable => self.made_lasting(root, parent, folder).map_err(fail)?,
+                Err(Errno::NOENT) if durable => self.lasting(root, parent).map_err(fail)?,
+                Err(Errno::NOENT) => confine::make_folders(&self.disk, root, parent, false).map_err(fail)?,
                 other => other.map_err(fail)?,
             }
         };
         Ok(Place { folder, name: name.to_vec() })
+    }
+
+    /// Flushes the names of a folder that was found, and of those above it, unless they are known to last.
+    fn made_lasting(&self, root: D::Handle, path: &[u8], folder: D::Handle) -> Result<D::Handle, Errno> {
+        let ino = self.disk.stat(&folder)?.meta.ino;
+        if self.lasting.holds(path, ino) { Ok(folder) } else { self.lasting(root, path) }
+    }
+
+    fn lasting(&self, root: D::Handle, path: &[u8]) -> Result<D::Handle, Errno> {
+        let folder = confine::make_folders(&self.disk, root, path, true)?;
+        self.lasting.note(path, self.disk.stat(&folder)?.meta.ino);
+        Ok(folder)
+    }
+
+    /// Flushes the names of the folders that `path` lies in, unless they are known to last.
+    fn flush_above(&self, action: &'static str, path: &RelPath) -> Result<(), StoreError> {
+        let bytes = confine::checked(action, path)?;
+        let (parent, _) = confine::split(&bytes);
+        if parent.is_empty() {
+            return Ok(());
+        }
+        let root = self.enter()?;
+        confine::open_folder(&self.disk, &root, parent)
+            .and_then(|folder| self.made_lasting(root, parent, folder))
+            .map(drop)
+            .map_err(|errno| StoreError::from_errno(action, path, errno))
     }
 }
 

@@ -76,7 +76,8 @@ fn sync_tree<D: Disk>(disk: &D, folder: &D::Handle, name: &[u8], kind: Kind) -> 
 /// See [`crate::Store::flush`].
 pub(super) fn flush<D: Disk>(store: &DiskStore<D>, path: &RelPath) -> Result<(), StoreError> {
     let place = flushed(store, path)?;
-    sync_folder(&store.disk, &place.folder).map_err(|errno| StoreError::from_errno("flush", path, errno))
+    sync_folder(&store.disk, &place.folder).map_err(|errno| StoreError::from_errno("flush", path, errno))?;
+    store.flush_above("flush", path)
 }
 
 /// Flushes contents, not yet the name; returns where it lies.
@@ -103,6 +104,8 @@ pub(super) fn flush_all<D: Disk>(store: &DiskStore<D>, paths: &[RelPath]) -> Vec
     for (path, result) in paths.iter().zip(&mut results) {
         if let Some(errno) = failed.get(&path.parent()) {
             *result = Err(StoreError::from_errno("flush", path, *errno));
+        } else if result.is_ok() {
+            *result = store.flush_above("flush", path);
         }
     }
     results
