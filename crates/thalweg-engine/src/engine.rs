@@ -1,5 +1,6 @@
 //! The engine as a whole: opened on a ledger, run once or for ever, asked for work.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -143,6 +144,8 @@ pub struct Engine {
     pub(crate) ledger: Ledger,
     pub(crate) places: Places,
     pub(crate) classifier: Arc<Classifier>,
+    /// Stations at which a bad file could not be put aside.
+    stayed: BTreeSet<String>,
     inbox: Inbox,
     messages: Receiver<Message>,
     _lock: InstanceLock,
@@ -183,9 +186,9 @@ impl Engine {
         let places = Places::open(&setup, &ledger.reader()?)?;
         places.check_apart()?;
         let classifier = Arc::new(Classifier::new(&setup.flow));
-        recover::recover(&setup, &classifier, &ledger, &places)?;
+        let stayed = recover::recover(&setup, &classifier, &ledger, &places)?;
         let (inbox, messages) = Inbox::new(setup.host.clone());
-        Ok(Self { setup, ledger, places, classifier, inbox, messages, _lock: lock })
+        Ok(Self { setup, ledger, places, classifier, stayed, inbox, messages, _lock: lock })
     }
 
     /// Returns a way to reach it from other threads.
@@ -226,6 +229,7 @@ impl Engine {
             ledger: self.ledger,
             places: self.places,
             classifier: self.classifier,
+            stayed: self.stayed,
             inbox: self.inbox,
             messages: self.messages,
             mode,

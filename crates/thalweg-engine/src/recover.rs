@@ -1,6 +1,8 @@
 //! After a crash: runs that were cut off are brought to an end, staged outputs appear together or not at all, and no
 //! temporary name stays.
 
+use std::collections::BTreeSet;
+
 use thalweg_core::{ContentHash, RelPath, Timestamp};
 use thalweg_flow::planner::identity_of_file;
 use thalweg_ledger::{
@@ -14,13 +16,13 @@ use crate::runner::staging_mark;
 use crate::scan::{stat_of, stat_of_unit};
 use crate::{EngineError, Places, Setup, probe};
 
-/// Brings everything that an earlier engine left unfinished to an end.
+/// Brings everything that an earlier engine left unfinished to an end; returns the stations where a bad file still stays.
 pub(crate) fn recover(
     setup: &Setup,
     classifier: &Classifier,
     ledger: &Ledger,
     places: &Places,
-) -> Result<(), EngineError> {
+) -> Result<BTreeSet<String>, EngineError> {
     let reader = ledger.reader()?;
     let now = setup.clock.now();
     let unfinished = reader.unfinished_runs()?;
@@ -44,8 +46,7 @@ pub(crate) fn recover(
     }
     // Whatever a probe left belongs to none any more; if it cannot go, it only takes room.
     let _ = std::fs::remove_dir_all(setup.state.join("probes"));
-    // What still stays is tried again when its station has been listed.
-    crate::aside::again(&setup.flow, ledger, &reader, places).map(drop)
+    crate::aside::again(&setup.flow, ledger, &reader, places)
 }
 
 fn finished(now: Timestamp) -> RunEnd {

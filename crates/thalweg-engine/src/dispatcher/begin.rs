@@ -19,6 +19,8 @@ pub(crate) struct Parts {
     pub(crate) ledger: Ledger,
     pub(crate) places: Places,
     pub(crate) classifier: Arc<Classifier>,
+    /// Stations at which a bad file could not be put aside.
+    pub(crate) stayed: BTreeSet<String>,
     pub(crate) inbox: Inbox,
     pub(crate) messages: Receiver<Message>,
     pub(crate) mode: Mode,
@@ -27,7 +29,7 @@ pub(crate) struct Parts {
 
 impl<'r> Dispatcher<'r> {
     pub(crate) fn new(parts: Parts, report: &'r mut dyn FnMut(&Event)) -> Result<Self, EngineError> {
-        let Parts { setup, ledger, places, classifier, inbox, messages, mode, forward } = parts;
+        let Parts { setup, ledger, places, classifier, stayed, inbox, messages, mode, forward } = parts;
         let flow = setup.flow.clone();
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let intake = Intake::start(&setup, &flow, &places, &inbox);
@@ -89,7 +91,7 @@ impl<'r> Dispatcher<'r> {
             staging_mark,
             unswept: BTreeMap::new(),
             swept: latest,
-            stayed: BTreeSet::new(),
+            stayed,
             watchdog: crate::notify::watchdog().map(|every| (every / 2, std::time::Instant::now())),
         };
         dispatcher.begin_work()?;

@@ -288,6 +288,15 @@ impl Dispatcher<'_> {
 
     /// Works until the mode's end, a stop, or an error of the ledger.
     pub(crate) fn work(&mut self) -> Result<Outcome, EngineError> {
+        let worked = self.work_to_the_end();
+        if worked.is_err() {
+            // Nobody is left to write down what would begin now.
+            self.line.clear();
+        }
+        worked
+    }
+
+    fn work_to_the_end(&mut self) -> Result<Outcome, EngineError> {
         loop {
             self.receive()?;
             self.look_at_clock()?;
