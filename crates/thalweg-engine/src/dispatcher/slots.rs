@@ -160,3 +160,78 @@ impl Dispatcher<'_> {
         state.waiting.len() > FEW && state.working.len() >= self.slots
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use thalweg_core::ManualClock;
+
+    use super::*;
+
+    struct Bench {
+        line: Line,
+        clock: Arc<ManualClock>,
+        runs: Vec<Receiver<Go>>,
+    }
+
+    // Runs 0, 1, 2, … that stand by.
+    fn bench(slots: usize, runs: u64) -> Bench {
+        let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+        let line = Line { slots, host: Arc::new(crate::ThisHost), clock: clock.clone(), state: Arc::default() };
+        let runs = (0..runs)
+            .map(|no| {
+                let (go, wait) = channel();
+                line.join(no, "copy", &go);
+                wait
+            })
+            .collect();
+        Bench { line, clock, runs }
+    }
+
+    fn heard(bench: &Bench) -> Vec<Option<Go>> {
+        bench.runs.iter().map(|run| run.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn a_slot_goes_to_the_first_that_stands_by() {
+        let bench = bench(2, 4);
+        bench.line.move_up();
+        assert_eq!(heard(&bench), [Some(Go::Start), Some(Go::Start), None, None]);
+        bench.line.leave(1);
+        assert_eq!(heard(&bench), [None, None, Some(Go::Start), None]);
+        // Its outputs are complete, and then it is over: that is one slot, not two.
+        bench.line.leave(1);
+        assert_eq!(heard(&bench), [const { None }; 4]);
+        // One that works on has a slot beside those that there are.
+        bench.line.work_on(1, "copy");
+        bench.line.leave(0);
+        assert_eq!(heard(&bench), [const { None }; 4]);
+        bench.line.leave(1);
+        assert_eq!(heard(&bench), [None, None, None, Some(Go::Start)]);
+    }
+
+    #[test]
+    fn who_is_gone_takes_no_slot_and_who_is_sent_away_does_not_start() {
+        let mut bench = bench(1, 3);
+        drop(bench.runs.remove(0));
+        bench.line.move_up();
+        assert_eq!(heard(&bench), [Some(Go::Start), None]);
+        bench.line.clear();
+        bench.line.leave(1);
+        assert_eq!(heard(&bench), [None, Some(Go::Stop)]);
+    }
+
+    #[test]
+    fn the_last_run_of_a_step_tells_if_its_runs_are_short() {
+        let bench = bench(2, 2);
+        bench.line.move_up();
+        assert!(!bench.line.any_short());
+        bench.clock.set(Timestamp::UNIX_EPOCH + SHORT);
+        bench.line.leave(0);
+        assert!(bench.line.is_short("copy") && !bench.line.is_short("other"));
+        bench.clock.set(Timestamp::UNIX_EPOCH + SHORT + SignedDuration::from_millis(1));
+        bench.line.leave(1);
+        assert!(!bench.line.is_short("copy") && !bench.line.any_short());
+    }
+}
