@@ -498,8 +498,7 @@ impl History {
             for (path, _) in station.store.files() {
                 let name = format!("{}/{path}", station.name);
                 let content = station.store.contents(&path).unwrap_or_default();
-                // A report that was being written when the end came leaves its temporary name.
-                let report = name.ends_with(".report.json") || path.file_name().starts_with(".thalweg-");
+                let report = name.ends_with(".report.json");
                 if report || free.contains(&name) {
                     continue;
                 }

@@ -264,10 +264,7 @@ impl World {
             return;
         }
         let Some(content) = station.store.contents(path) else { return };
-        // A report is written under a temporary name; what was put aside twice has a number at the end.
-        if path.file_name().starts_with(".thalweg-") {
-            return;
-        }
+        // What was put aside twice has a number at the end.
         let name = text.strip_prefix("quarantine/").map_or(text, |name| name.strip_suffix(".2").unwrap_or(name));
         if let Err(what) = self.script.allowed(name, &content) {
             self.broken(format!("at {}: {what}", station.name));

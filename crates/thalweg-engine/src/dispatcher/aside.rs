@@ -43,7 +43,15 @@ impl Dispatcher<'_> {
         self.outcome.failed += u64::from(run.is_none());
         let read_only = self.flow.stations.get(&row.station).is_some_and(|station| station.read_only);
         let store = self.places.store(&row.station).filter(|_| !read_only).cloned();
-        let judged = Judged { row, class: failure.class.as_str(), message: &failure.message, step, run, at: now };
+        let judged = Judged {
+            row,
+            class: failure.class.as_str(),
+            message: &failure.message,
+            step,
+            run,
+            at: now,
+            staging_mark: &self.staging_mark,
+        };
         let mut moved_to = None;
         match store.map(|store| judged.put_aside(store.as_ref())) {
             None => {}
