@@ -12,8 +12,8 @@ use thalweg_core::ErrorClass;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no ledger at this path.
-    #[error("open ledger {}: no such file", path.display())]
+    /// There is no ledger at this path: no file, or an empty one, which a making leaves that was cut off.
+    #[error("open ledger {}: there is none", path.display())]
     Missing {
         /// Where it was looked for.
         path: PathBuf,

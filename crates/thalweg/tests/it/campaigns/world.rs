@@ -301,6 +301,11 @@ impl World {
         (output.status.code(), said)
     }
 
+    pub(super) fn has_ledger(&self) -> bool {
+        let opened = Ledger::open_read_only(self.at().join(".thalweg/ledger.sqlite"));
+        !matches!(opened, Err(thalweg_ledger::Error::Missing { .. }))
+    }
+
     pub(super) fn ledger(&self) -> Ledger {
         Ledger::open_read_only(self.at().join(".thalweg/ledger.sqlite")).expect("a ledger")
     }
