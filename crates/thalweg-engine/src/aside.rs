@@ -33,8 +33,8 @@ pub(crate) struct Judged<'a> {
 
 /// What came of it.
 pub(crate) enum Aside {
-    /// It lies there, with its report beside it; the trouble, if that could not be written.
-    Moved { to: RelPath, report: RelPath, trouble: Option<StoreError> },
+    /// It lies there; with its report beside it, if that could be written.
+    Moved { to: RelPath, report: Result<RelPath, StoreError> },
     /// What stands under its name is another file, which nobody has judged: it was left alone.
     Another,
     /// It stays where it is.
@@ -84,8 +84,8 @@ impl Judged<'_> {
 
     fn moved(&self, store: &dyn Store, to: RelPath) -> Aside {
         let report = RelPath::from_text(format!("{}.report.json", to.as_str()));
-        let trouble = self.leave_report(store, &report).err();
-        Aside::Moved { to, report, trouble }
+        let report = self.leave_report(store, &report).map(|()| report);
+        Aside::Moved { to, report }
     }
 
     // Through a staging folder, so that a kill leaves nothing behind but what is swept.
@@ -171,9 +171,9 @@ pub(crate) fn again(
         };
         match judged.put_aside(store.as_ref()) {
             // The report can be had from the ledger too; what cannot be written now is no reason to stop.
-            Aside::Moved { to, report, trouble: _ } => {
+            Aside::Moved { to, report } => {
                 let id = bad.id;
-                ledger.write(move |tx| tx.quarantine_moved(id, &to, Some(&report)))?;
+                ledger.write(move |tx| tx.quarantine_moved(id, &to, report.ok().as_ref()))?;
             }
             Aside::Another => {}
             Aside::Stays(_) => {
@@ -247,7 +247,7 @@ mod tests {
     fn a_kill_at_any_moment_leaves_nothing_but_what_is_swept() {
         let (whole, row) = station();
         let before = whole.calls();
-        assert!(matches!(judged(&row).put_aside(whole.as_ref()), Aside::Moved { trouble: None, .. }));
+        assert!(matches!(judged(&row).put_aside(whole.as_ref()), Aside::Moved { report: Ok(_), .. }));
         let calls = whole.calls() - before;
         assert!(calls > 5, "{calls} calls");
         for killed in 1..=calls {
@@ -270,7 +270,7 @@ mod tests {
                         "{name}"
                     );
                 }
-                assert!(matches!(judged(&row).put_aside(store.as_ref()), Aside::Moved { trouble: None, .. }));
+                assert!(matches!(judged(&row).put_aside(store.as_ref()), Aside::Moved { report: Ok(_), .. }));
                 assert_eq!(names(&store), ["quarantine/in/a.dat", "quarantine/in/a.dat.report.json"]);
             }
         }
@@ -282,7 +282,7 @@ mod tests {
         let report = RelPath::from_text("quarantine/in/a.dat.report.json");
         store.put(&report, b"a bad file of another product");
         let aside = judged(&row).put_aside(store.as_ref());
-        assert!(matches!(aside, Aside::Moved { trouble: Some(StoreError::AlreadyExists { .. }), .. }));
+        assert!(matches!(aside, Aside::Moved { report: Err(StoreError::AlreadyExists { .. }), .. }));
         assert_eq!(store.contents(&report).unwrap(), b"a bad file of another product");
     }
 }

@@ -55,12 +55,13 @@ impl Dispatcher<'_> {
         let mut moved_to = None;
         match store.map(|store| judged.put_aside(store.as_ref())) {
             None => {}
-            Some(Aside::Moved { to, report, trouble }) => {
-                if let Some(error) = trouble {
-                    self.trouble_with(row, &report, &crate::runner::publish::in_full(&error));
+            Some(Aside::Moved { to, report }) => {
+                if let Err(error) = &report {
+                    let message = format!("it has no report: {}", crate::runner::publish::in_full(error));
+                    self.trouble_with(row, &to, &message);
                 }
                 moved_to = Some(to.clone());
-                self.ledger.write(move |tx| tx.quarantine_moved(id, &to, Some(&report)))?;
+                self.ledger.write(move |tx| tx.quarantine_moved(id, &to, report.ok().as_ref()))?;
             }
             Some(Aside::Stays(error)) => {
                 self.stayed.insert(row.station.clone());
