@@ -1,14 +1,16 @@
 //! After a crash: runs that were cut off are brought to an end, staged outputs appear together or not at all, and no
-//! temporary name stays.
+//! temporary name stays. After a failure: what was made all the same is known for what it is.
 
 use std::collections::BTreeSet;
 
 use thalweg_core::{ContentHash, RelPath, Timestamp};
 use thalweg_flow::planner::identity_of_file;
+use thalweg_flow::{Compare, Verb};
 use thalweg_ledger::{
-    Contribution, FileState, InputRef, Ledger, Origin, Output, Reader, RunEnd, RunOutput, RunRow, RunState,
+    Contribution, FileId, FileRow, FileState, InputRef, Ledger, Origin, Output, Reader, RunEnd, RunOutput, RunRow,
+    RunState,
 };
-use thalweg_store::{Kind, Meta, OldContent, Publish, Store};
+use thalweg_store::{Kind, Meta, OldContent, Publish, Store, StoreError};
 
 use crate::classify::{Classifier, identity};
 use crate::edits::{Edit, Given, Look};
@@ -67,25 +69,35 @@ enum Found {
     Staged { name: RelPath, standing: Option<Meta> },
 }
 
+/// What comes of looking for the outputs of a run that failed.
+pub(crate) enum Again {
+    /// None of them is there, or nothing that is not known.
+    Nothing,
+    /// What is there is recorded now as what the run made; with all of it there, the run is done.
+    Recorded(Vec<FileId>),
+    /// It cannot be said.
+    Unclear(StoreError),
+}
+
 /// What the end of one run is looked for with.
-struct Work<'a> {
-    setup: &'a Setup,
-    classifier: &'a Classifier,
-    ledger: &'a Ledger,
-    reader: &'a Reader,
-    places: &'a Places,
-    now: Timestamp,
+pub(crate) struct Work<'a> {
+    pub(crate) setup: &'a Setup,
+    pub(crate) classifier: &'a Classifier,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) reader: &'a Reader,
+    pub(crate) places: &'a Places,
+    pub(crate) now: Timestamp,
 }
 
 impl Work<'_> {
     /// Publishes what is still staged of a journalled run, if all of it is there and may go to its place; tells if the run
     /// is done.
-    fn finish(&self, run: &RunRow) -> Result<bool, EngineError> {
+    pub(crate) fn finish(&self, run: &RunRow) -> Result<bool, EngineError> {
         let outputs = self.reader.run_outputs(run.id)?;
         let step = self.setup.flow.steps.get(&run.step);
-        let moves = step.is_some_and(|step| matches!(step.does, thalweg_flow::Verb::Move));
+        let moves = step.is_some_and(|step| matches!(step.does, Verb::Move));
         let updates = step.is_some_and(thalweg_flow::Step::updates);
-        if step.is_some_and(|step| matches!(step.does, thalweg_flow::Verb::Send | thalweg_flow::Verb::Fetch)) {
+        if step.is_some_and(|step| brings(&step.does)) {
             return self.copies(run, outputs);
         }
         // Nothing is published before all is known to be whole and to have its place free.
@@ -204,32 +216,82 @@ impl Work<'_> {
 
     // Copies that are there, whole, are the flow's own; the run is done if all are.
     fn copies(&self, run: &RunRow, outputs: Vec<RunOutput>) -> Result<bool, EngineError> {
-        let mut rows = Vec::new();
-        for output in &outputs {
-            let Some(store) = self.places.store(&output.station) else { continue };
-            let Some(meta) = self.same(store.as_ref(), output, &output.path) else { continue };
-            if store.flush(&output.path).is_err() {
-                continue;
-            }
-            let row = self.row(run, store.as_ref(), output, &meta);
-            rows.extend(row.map(|row| Output { origin: Origin::Delivered, ..row }));
+        let (rows, _) = self.standing(run, &outputs);
+        let all = rows.len() == outputs.len();
+        if rows.is_empty() && !all {
+            return Ok(false);
+        }
+        self.record(run, rows, all.then_some(outputs), finished(self.now))?;
+        Ok(all)
+    }
+
+    /// Looks for what a run that failed, or was lost, has made all the same: its outputs had their names when an error came,
+    /// or their station could not be asked when the engine started. What is built upon has to be known for what it is.
+    pub(crate) fn again(&self, run: &RunRow, outputs: Vec<RunOutput>) -> Result<Again, EngineError> {
+        let (rows, unclear) = self.standing(run, &outputs);
+        if let Some(error) = unclear {
+            return Ok(Again::Unclear(error));
         }
         let all = rows.len() == outputs.len();
-        let journal: Vec<RunOutput> =
-            outputs.into_iter().map(|output| RunOutput { published: true, ..output }).collect();
-        let (id, now) = (run.id, self.now);
-        let end = finished(now);
-        self.ledger.write(move |tx| {
-            for row in &rows {
-                tx.put_output(row)?;
+        let mut new = Vec::new();
+        for row in rows {
+            let known = self.reader.file_at(&row.station, &row.path)?;
+            let own = |known: &FileRow| known.content == Some(row.content) && known.origin != Origin::Seen;
+            if !known.as_ref().is_some_and(own) {
+                new.push(row);
             }
-            if all {
-                tx.run_staged(id, &journal)?;
+        }
+        if new.is_empty() && !all {
+            return Ok(Again::Nothing);
+        }
+        let end = RunEnd { message: Some("what it made was there all the same".into()), ..finished(self.now) };
+        Ok(Again::Recorded(self.record(run, new, all.then_some(outputs), end)?))
+    }
+
+    // Outputs that have their names and are whole, flushed; and what kept others from being looked at.
+    fn standing(&self, run: &RunRow, outputs: &[RunOutput]) -> (Vec<Output>, Option<StoreError>) {
+        let brought = self.setup.flow.steps.get(&run.step).is_some_and(|step| brings(&step.does));
+        let origin = if brought { Origin::Delivered } else { Origin::Made };
+        let mut rows = Vec::new();
+        let mut unclear = None;
+        for output in outputs {
+            let Some(store) = self.places.store(&output.station) else { continue };
+            let flushed = self
+                .same(store.as_ref(), output, &output.path)
+                .and_then(|found| found.map(|meta| store.flush(&output.path).map(|()| meta)).transpose());
+            match flushed {
+                Ok(found) => {
+                    let row = found.and_then(|meta| self.row(run, store.as_ref(), output, &meta));
+                    rows.extend(row.map(|row| Output { origin, ..row }));
+                }
+                Err(error) => unclear = Some(error),
+            }
+        }
+        (rows, unclear)
+    }
+
+    // Records what is there as the run's own, and the run as done if these are all its outputs.
+    fn record(
+        &self,
+        run: &RunRow,
+        rows: Vec<Output>,
+        all: Option<Vec<RunOutput>>,
+        end: RunEnd,
+    ) -> Result<Vec<FileId>, EngineError> {
+        let journal: Option<Vec<RunOutput>> =
+            all.map(|outputs| outputs.into_iter().map(|output| RunOutput { published: true, ..output }).collect());
+        let id = run.id;
+        Ok(self.ledger.write(move |tx| {
+            let mut files = Vec::new();
+            for row in &rows {
+                files.push(tx.put_output(row)?);
+            }
+            if let Some(journal) = &journal {
+                tx.run_staged(id, journal)?;
                 tx.run_finish(id, &end)?;
             }
-            Ok(())
-        })?;
-        Ok(all)
+            Ok(files)
+        })?)
     }
 
     // Finds an output under its final or its staging name; none if it is whole under neither, or if what stands at its
@@ -241,14 +303,14 @@ impl Work<'_> {
         moves: bool,
         updates: bool,
     ) -> Result<Option<Found>, EngineError> {
-        if let Some(meta) = self.same(store, output, &output.path) {
+        if let Ok(Some(meta)) = self.same(store, output, &output.path) {
             return Ok(Some(Found::Published(meta)));
         }
         if output.staged_name.is_empty() {
             return Ok(None);
         }
         let name = RelPath::from_text(output.staged_name.clone());
-        if self.same(store, output, &name).is_none() {
+        if !matches!(self.same(store, output, &name), Ok(Some(_))) {
             return Ok(None);
         }
         let Ok(standing) = store.stat(&output.path) else { return Ok(None) };
@@ -272,18 +334,30 @@ impl Work<'_> {
         Ok(same)
     }
 
-    fn same(&self, store: &dyn Store, output: &RunOutput, path: &RelPath) -> Option<Meta> {
-        let found = store.hash(path, &mut |_| {}).ok()?;
-        if Some(found.hash) == output.content {
-            return Some(found.meta);
+    fn same(&self, store: &dyn Store, output: &RunOutput, path: &RelPath) -> Result<Option<Meta>, StoreError> {
+        if output.content.is_none() {
+            return Ok(None);
         }
         // A product that is compared by data has the digest of its data in the journal.
-        let product = self.setup.flow.products.get(&output.product)?;
-        if product.compare != thalweg_flow::Compare::Data || output.content.is_none() {
-            return None;
+        let product = self.setup.flow.products.get(&output.product);
+        let by_data = product.filter(|product| product.compare == Compare::Data);
+        let Some(there) = store.stat(path)? else { return Ok(None) };
+        if there.kind == Kind::File && there.size != output.size && by_data.is_none() {
+            return Ok(None);
         }
-        let told = probe::probe(self.setup, product, &self.places.absolute(&output.station, path)?).ok()?;
-        (told.data_hash == output.content).then_some(found.meta)
+        let found = match store.hash(path, &mut |_| {}) {
+            Ok(found) => found,
+            Err(StoreError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if Some(found.hash) == output.content {
+            return Ok(Some(found.meta));
+        }
+        let told = by_data
+            .zip(self.places.absolute(&output.station, path))
+            .and_then(|(product, path)| probe::probe(self.setup, product, &path).ok());
+        let same = told.is_some_and(|told| told.data_hash == output.content);
+        Ok(same.then_some(found.meta))
     }
 
     fn row(&self, run: &RunRow, store: &dyn Store, output: &RunOutput, meta: &Meta) -> Option<Output> {
@@ -318,6 +392,10 @@ impl Work<'_> {
             at: self.now,
         })
     }
+}
+
+fn brings(verb: &Verb) -> bool {
+    matches!(verb, Verb::Send | Verb::Fetch)
 }
 
 // Gives a whole output its name, unless it has it.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use thalweg_core::{ContentHash, RelPath};
 use thalweg_engine::watch::WatchKind;
-use thalweg_engine::{Engine, Handle, Mode, Setup};
+use thalweg_engine::{Engine, Event, Handle, Mode, Setup};
 use thalweg_flow::{Flow, Nowhere, Settings, Source, parse};
 use thalweg_ledger::{Ledger, RunFilter, RunState};
 use thalweg_store::Fault;
@@ -80,8 +80,6 @@ struct History {
     is_paused: bool,
     /// A disk said that it had flushed what it had not.
     lied: bool,
-    /// Hosts whose clock was wrong.
-    stepped: BTreeSet<usize>,
 }
 
 /// Lives through the history of a seed; `faults` at most go wrong on purpose. What happened is told only with `story`.
@@ -108,7 +106,6 @@ pub fn live(seed: u64, faults: u64, story: bool) -> Result<Shown, String> {
         faults: 0,
         is_paused: false,
         lied: false,
-        stepped: BTreeSet::new(),
     };
     history.through(faults);
     for host in 0..history.hosts.len() {
@@ -156,9 +153,8 @@ impl History {
         let mut next = 0;
         let mut left = faults;
         while self.is_whole() {
-            let steps = if left > 0 { 5 + self.chance.below(150) } else { TOO_LONG };
-            let steps = Some(steps);
-            let turn = self.world.scheduler.run(steps);
+            let steps = if left > 0 { self.until_next() } else { TOO_LONG };
+            let turn = self.world.scheduler.run(Some(steps));
             self.look();
             if turn == Turn::Due {
                 left -= 1;
@@ -188,6 +184,13 @@ impl History {
         self.heal(None);
         self.peace();
         self.end();
+    }
+
+    /// Returns after how many steps the next thing goes wrong: soon, as troubles come in numbers, or much later, else all
+    /// of them would lie in the first part of a history, where little is done yet.
+    fn until_next(&mut self) -> u64 {
+        let most = if self.chance.one_in(2) { 150 } else { 2000 };
+        5 + self.chance.below(most)
     }
 
     fn is_whole(&self) -> bool {
@@ -275,6 +278,11 @@ impl History {
             let result = Engine::open(setup).and_then(|engine| {
                 lock(&running).handle = Some(engine.handle());
                 engine.run(Mode::Forever, &mut |event| {
+                    if let Event::Stays { station, path, why, .. } = event
+                        && why.ends_with("could not be confirmed")
+                    {
+                        world.present().unconfirmed.insert(format!("{station}/{path}"));
+                    }
                     if world.tells {
                         world.note(format!("host {host}: {event:?}"));
                     }
@@ -344,6 +352,7 @@ impl History {
             2..=4 => {
                 self.world.note(format!("the power of host {host} is cut"));
                 self.down(host);
+                self.world.present().betrayed |= self.lied;
                 let seed = self.chance.number();
                 for station in self.world.stations.iter().filter(|station| station.host == host) {
                     station.store.power_cut_seeded(seed);
@@ -379,7 +388,6 @@ impl History {
                 let hours = i64::try_from(self.chance.below(60)).unwrap_or(0) - 30;
                 self.world.note(format!("the clock of host {host} is stepped by {hours} h"));
                 self.world.clocks[host].set_wrong_by(hours * 3600);
-                self.stepped.insert(host);
                 self.world.all_may_look();
                 self.heals.push((later, Heal::Clock(host)));
             }
@@ -473,11 +481,10 @@ impl History {
         self.look();
     }
 
-    // A clock that is set right by a day makes a copy at the site old at once, and it goes, its products being at the campus;
-    // the radar's ledger, if that is another, can then never confirm it.
+    // With several ledgers the site's copy may go, its products being at the campus, before the radar's ledger has confirmed
+    // it: as long as the radar's host is down, or at once after a clock was set right by a day. It says so.
     fn may_stay(&self, name: &str) -> bool {
-        let site = self.world.stations[1].host;
-        self.world.script.ledgers > 1 && self.stepped.contains(&site) && name.starts_with("radar/")
+        self.world.script.ledgers > 1 && name.starts_with("radar/") && self.world.present().unconfirmed.contains(name)
     }
 
     fn end(&mut self) {
@@ -504,6 +511,9 @@ impl History {
                 }
                 found.insert(name, String::from_utf8_lossy(&content).into_owned());
             }
+        }
+        if self.world.present().betrayed {
+            return;
         }
         for (name, content) in &expected {
             match found.get(name) {

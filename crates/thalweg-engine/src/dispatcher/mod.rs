@@ -13,6 +13,7 @@ mod closing;
 mod edited;
 mod extras;
 mod keys;
+mod leftovers;
 mod listings;
 mod logs;
 mod observe;

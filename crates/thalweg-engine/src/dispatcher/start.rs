@@ -10,9 +10,10 @@ use thalweg_flow::planner::dispatch::{Held, held_by, may_start, order};
 use thalweg_flow::planner::{Facts, KeyId, Next, Occasion, Task, evaluate};
 use thalweg_ledger::{NewRun, RunId, RunInput};
 
+use super::leftovers::Leftovers;
 use super::{Active, Dispatcher, Message, Ready};
 use crate::EngineError;
-use crate::runner::{self, Job, Layout, Told, left_out};
+use crate::runner::{self, Failure, Job, Layout, Told, left_out};
 
 /// How long a decision stands for a task that nothing has touched since.
 const JUST_NOW: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
@@ -26,6 +27,15 @@ struct Beginning {
     layout: Layout,
     recorded: BTreeMap<(String, RelPath), thalweg_ledger::Stat>,
     earlier: BTreeMap<(String, RelPath), thalweg_core::ContentHash>,
+    unclear: Option<Failure>,
+}
+
+/// Tasks that may start, together.
+struct Starting {
+    tasks: Vec<Task>,
+    held: Held,
+    /// Why they fail before anything is done.
+    unclear: Option<Failure>,
 }
 
 impl Dispatcher<'_> {
@@ -48,7 +58,7 @@ impl Dispatcher<'_> {
             self.order_is_old = false;
         }
         let mut passed = Vec::new();
-        let mut starting: Vec<(Vec<Task>, Held)> = Vec::new();
+        let mut starting: Vec<Starting> = Vec::new();
         let mut running: Vec<Held> = self.active.values().map(|active| active.held.clone()).collect();
         while starting.len() < free + standing_by
             && let Some(key) = self.order.pop()
@@ -67,8 +77,13 @@ impl Dispatcher<'_> {
                 continue;
             }
             let Some(tasks) = self.together(&key)? else { continue };
+            let unclear = match self.leftovers(&tasks)? {
+                Leftovers::None => None,
+                Leftovers::Recorded => continue,
+                Leftovers::Unclear(failure) => Some(failure),
+            };
             running.push(held.clone());
-            starting.push((tasks, held));
+            starting.push(Starting { tasks, held, unclear });
         }
         self.order.extend(passed.into_iter().rev());
         if starting.is_empty() {
@@ -158,7 +173,7 @@ impl Dispatcher<'_> {
         self.requests.iter().find_map(|request| request.occasion_of(key)).unwrap_or_default()
     }
 
-    fn launch(&mut self, starting: Vec<(Vec<Task>, Held)>) -> Result<(), EngineError> {
+    fn launch(&mut self, starting: Vec<Starting>) -> Result<(), EngineError> {
         let now = self.now();
         let host = crate::host_name();
         let log_folder = self.setup.log_folder().join(now.strftime("%Y%m%d").to_string());
@@ -168,7 +183,7 @@ impl Dispatcher<'_> {
         let mut rows = Vec::new();
         {
             let _view = self.reader.view()?;
-            for (tasks, held) in starting {
+            for Starting { tasks, held, unclear } in starting {
                 let facts = self.facts();
                 let attempts = tasks.iter().map(|task| {
                     let before = facts.last_failure(&task.key).filter(|failure| failure.identity == task.identity);
@@ -181,7 +196,7 @@ impl Dispatcher<'_> {
                 let layout = tasks.first().map(|first| self.layout_of(first)).transpose()?.unwrap_or_default();
                 let (recorded, earlier) = (self.recorded(&tasks)?, self.earlier(&tasks)?);
                 let attempt = attempts.first().copied().unwrap_or(1);
-                plans.push(Beginning { tasks, held, runs: Vec::new(), attempt, layout, recorded, earlier });
+                plans.push(Beginning { tasks, held, runs: Vec::new(), attempt, layout, recorded, earlier, unclear });
             }
         }
         let keys = std::mem::take(&mut self.key_rows);
@@ -301,7 +316,7 @@ impl Dispatcher<'_> {
         log_folder: &std::path::Path,
         now: thalweg_core::Timestamp,
     ) -> Result<(), EngineError> {
-        let Beginning { tasks, held, runs, attempt, layout, recorded, earlier } = beginning;
+        let Beginning { tasks, held, runs, attempt, layout, recorded, earlier, unclear } = beginning;
         let (Some(lead), Some(first)) = (runs.first().copied(), tasks.first()) else { return Ok(()) };
         let no = self.next_no;
         self.next_no += 1;
@@ -324,6 +339,7 @@ impl Dispatcher<'_> {
             layout,
             recorded,
             earlier,
+            unclear,
             tell: crate::runner::Tell::new(move |told: Told| {
                 if told.is_end_of_work() {
                     line.leave(no);

@@ -153,7 +153,9 @@ impl Dispatcher<'_> {
             drop(self.ledger.submit(move |tx| detail.write(tx))?);
         }
         if let Some(failure) = end.failure.clone() {
-            self.record_failure(&active, &end, &failure)?;
+            if !self.made_all_the_same(&active)? {
+                self.record_failure(&active, &end, &failure)?;
+            }
             self.after_run(&active)?;
         } else if end.cancelled || !end.changed.is_empty() {
             self.record_void(&active, &end)?;
@@ -235,7 +237,7 @@ impl Dispatcher<'_> {
     }
 
     // What follows from a run that is recorded as done.
-    fn was_done(&mut self, active: &Active, end: &End, now: Timestamp) -> Result<(), EngineError> {
+    pub(super) fn was_done(&mut self, active: &Active, end: &End, now: Timestamp) -> Result<(), EngineError> {
         let Some(first) = active.tasks.first() else { return Ok(()) };
         let Some(step) = self.flow.steps.get(&first.key.step).cloned() else { return Ok(()) };
         for input in active.tasks.iter().flat_map(|task| &task.inputs) {

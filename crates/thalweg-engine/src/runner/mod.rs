@@ -49,6 +49,8 @@ pub(crate) struct Job {
     pub(crate) recorded: std::collections::BTreeMap<(String, RelPath), thalweg_ledger::Stat>,
     /// What earlier runs of its keys left under names that their verb chose.
     pub(crate) earlier: std::collections::BTreeMap<(String, RelPath), ContentHash>,
+    /// Why it fails before anything is done.
+    pub(crate) unclear: Option<Failure>,
 }
 
 /// How many leading folders of a product's paths a verb leaves out, by product.
@@ -209,6 +211,7 @@ pub(crate) fn carry_out(job: &Job) {
     }
     let mut end = match job.step().map(|step| step.does.clone()) {
         _ if !starts => End { cancelled: true, ..End::default() },
+        _ if job.unclear.is_some() => End { failure: job.unclear.clone(), ..End::default() },
         Some(Verb::Send | Verb::Fetch) => copies::deliver(job),
         Some(Verb::Copy | Verb::Link | Verb::Move) => copies::within(job),
         Some(Verb::Builtin(line)) => command::run(job, &line, true),

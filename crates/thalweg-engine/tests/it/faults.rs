@@ -1,7 +1,7 @@
 //! After a crash: every state in which the ledger's journal and the files can be found, made by hand.
 
 use thalweg_core::RelPath;
-use thalweg_ledger::{Ledger, NewRun, RunFilter, RunId, RunOutput, RunState};
+use thalweg_ledger::{Contribution, InputRef, Ledger, NewRun, RunEnd, RunFilter, RunId, RunOutput, RunState};
 
 use crate::workshop::Workshop;
 
@@ -91,6 +91,39 @@ fn cut_off(shop: &Workshop, journal: &Journal, state: RunState, moves: bool) -> 
         })
         .expect("the journal is written");
     (id, outputs)
+}
+
+/// Gives a run that was cut off up, as an engine does that could not ask the station.
+fn lose(shop: &Workshop, run: RunId, journal: &Journal) {
+    let ledger = Ledger::open(shop.path(".thalweg/ledger.sqlite")).expect("the ledger opens");
+    let output = journal.outputs[0].clone();
+    let reader = ledger.reader().expect("a reader");
+    let before = reader.file_at(&output.station, &output.path).expect("a query").and_then(|row| row.content);
+    let NewRun { step, step_version, key, identity, inputs, started, .. } = journal.run.clone();
+    let inputs = inputs.into_iter().filter_map(|input| {
+        Some(InputRef { product: input.product, fields_key: input.fields_key, content: input.content? })
+    });
+    let part = Contribution {
+        product: output.product,
+        fields_key: output.fields_key,
+        content: output.content.expect("it is known"),
+        step,
+        step_version,
+        verb_version: None,
+        key,
+        identity,
+        run: Some(run),
+        inputs: inputs.collect(),
+    };
+    ledger
+        .write(move |tx| {
+            if let Some(before) = before {
+                tx.contributions_carry(&part.product, &part.fields_key, &before, &part.content)?;
+            }
+            tx.contribute(&part)?;
+            tx.run_finish(run, &RunEnd::new(RunState::Lost, started))
+        })
+        .expect("the run is over");
 }
 
 fn content(output: &RunOutput, raw: &str) -> String {
@@ -397,7 +430,8 @@ takes = "raw"
 makes = { product = "log", update = true }
 does = { run = ["sh", "-c", "out=$1; shift; cat \"$@\" > $out", "sh", "{out}", "{out.previous}", "{in.new}"] }
 "#;
-    for published in [false, true] {
+    // What was lost had been published, and the station could not be asked when the engine started.
+    for (published, lost) in [(false, false), (true, false), (true, true)] {
         for earlier in [false, true] {
             let before = |shop: &Workshop| {
                 if earlier {
@@ -415,9 +449,12 @@ does = { run = ["sh", "-c", "out=$1; shift; cat \"$@\" > $out", "sh", "{out}", "
             let shop = Workshop::new(flow);
             before(&shop);
             let whole = if earlier { "0\nx\n" } else { "x\n" };
-            let (_, outputs) = cut_off(&shop, &journal, RunState::Publishing, false);
+            let (run, outputs) = cut_off(&shop, &journal, RunState::Publishing, false);
             let name = if published { "log.txt" } else { &outputs[0].staged_name };
             shop.write(&format!("data/{name}"), whole);
+            if lost {
+                lose(&shop, run, &journal);
+            }
             let (outcome, events) = shop.once();
             assert_eq!((outcome.failed, outcome.blocked), (0, 0), "{events:#?}");
             let mut lines: Vec<String> =
@@ -428,6 +465,45 @@ does = { run = ["sh", "-c", "out=$1; shift; cat \"$@\" > $out", "sh", "{out}", "
             assert_eq!((outcome.done, outcome.failed), (0, 0));
         }
     }
+}
+
+#[test]
+fn a_copy_that_a_lost_run_has_left_gives_way_to_the_next_version() {
+    let flow = r#"
+flow = "brings"
+[stations.here]
+root = "here"
+[stations.there]
+root = "there"
+[products.raw]
+path = "in/{name}.dat"
+[steps.bring]
+at = "here"
+takes = "raw"
+does = "send"
+to = "there"
+"#;
+    let journal = {
+        let twin = Workshop::new(flow);
+        twin.write("here/in/a.dat", "one");
+        twin.once();
+        last_run(&twin)
+    };
+    let shop = Workshop::new(flow);
+    shop.write("here/in/a.dat", "one");
+    let (run, _) = cut_off(&shop, &journal, RunState::Publishing, true);
+    lose(&shop, run, &journal);
+    shop.write("there/in/a.dat", "one");
+    shop.write("here/in/a.dat", "another");
+    let (outcome, events) = shop.once();
+    assert_eq!((outcome.failed, outcome.blocked), (0, 0), "{events:#?}");
+    assert_eq!(shop.read("there/in/a.dat").as_deref(), Some("another"));
+    // What nobody sent stays.
+    let shop = Workshop::new(flow);
+    shop.write("there/in/a.dat", "somebody else's");
+    shop.write("here/in/a.dat", "another");
+    assert_eq!(shop.once().0.failed, 1);
+    assert_eq!(shop.read("there/in/a.dat").as_deref(), Some("somebody else's"));
 }
 
 #[test]
