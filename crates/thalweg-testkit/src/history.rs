@@ -37,8 +37,9 @@ pub struct Shown {
 /// Steps after which a history that does not come to rest is given up.
 const TOO_LONG: u64 = 60_000;
 
-/// Tries at peace before the end is judged: seconds that pass at each. After a month nobody comes back for what lies about.
-const PEACE: [i64; 6] = [60, 120, 600, 3 * 3600, 300, 31 * 24 * 3600];
+/// Tries at peace before the end is judged: seconds that pass at each. After a month nobody comes back for what lies about,
+/// which a clock that was ahead may have touched two days later than it was.
+const PEACE: [i64; 6] = [60, 120, 600, 3 * 3600, 300, 33 * 24 * 3600];
 
 /// A time in which everything has its turn, and the pause made before it passes, seconds.
 const LONG: i64 = 3600;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use thalweg_flow::Verb;
-use thalweg_flow::planner::Task;
-use thalweg_ledger::{RunFilter, RunOutput, RunRow, RunState};
+use thalweg_flow::planner::{KeyId, Task};
+use thalweg_ledger::{FileRow, RunFilter, RunOutput, RunRow, RunState};
 
 use super::{Active, Dispatcher};
 use crate::EngineError;
@@ -12,6 +12,7 @@ use crate::facts::{file_fact, key_of_row};
 use crate::recover::{Again, Work};
 use crate::runner::publish::in_full;
 use crate::runner::{End, Failure};
+use crate::scan::Sight;
 
 /// Runs of one key looked at: what so many attempts later stands there is of a later one.
 const RUNS: u32 = 100;
@@ -32,7 +33,7 @@ impl Dispatcher<'_> {
     /// A publish that was told to have failed may have happened, and a station that was away when the engine started may
     /// hold what a run made before that. An update that takes such a file for an earlier version would work its part in twice.
     pub(super) fn leftovers(&mut self, tasks: &[Task]) -> Result<Leftovers, EngineError> {
-        let mut recorded = false;
+        let mut recorded = self.came_back(tasks)?;
         for (run, outputs) in self.failed_runs(tasks)? {
             let again = self.looking().again(&run, outputs)?;
             match again {
@@ -84,6 +85,24 @@ impl Dispatcher<'_> {
         Ok(true)
     }
 
+    // A removal is not flushed: after a power cut the file may be back at an output's place, before a listing has told of it.
+    // It is what it was, and gives way as before.
+    fn came_back(&mut self, tasks: &[Task]) -> Result<bool, EngineError> {
+        let mut back = false;
+        let outputs = tasks.iter().flat_map(|task| &task.outputs);
+        for (station, path) in outputs.filter_map(|output| Some((&output.station, output.path.as_ref()?))) {
+            let is_absent = |row: Option<FileRow>| row.is_some_and(|row| row.state.is_absent());
+            if !is_absent(self.reader.file_at(station, path)?) {
+                continue;
+            }
+            let mut seen = Vec::new();
+            self.look_at(station, path, Sight::Listed { open: true }, &mut seen);
+            self.observe(seen)?;
+            back |= !is_absent(self.reader.file_at(station, path)?);
+        }
+        Ok(back)
+    }
+
     fn looking(&self) -> Work<'_> {
         Work {
             setup: &self.setup,
@@ -93,6 +112,20 @@ impl Dispatcher<'_> {
             places: &self.places,
             now: self.now(),
         }
+    }
+
+    /// Returns the runs of a key since the last one that was done, newest first; with that one at the end.
+    pub(super) fn since_done(&self, key: &KeyId) -> Result<Vec<RunRow>, EngineError> {
+        let of_key = RunFilter { step: Some(key.step.clone()), key: Some(key.text()), ..RunFilter::default() };
+        let last = self.reader.runs(&of_key, 1)?;
+        if !last.first().is_some_and(is_over) {
+            return Ok(last);
+        }
+        let mut runs = self.reader.runs(&of_key, RUNS)?;
+        if let Some(done) = runs.iter().position(|run| run.state == RunState::Done) {
+            runs.truncate(done + 1);
+        }
+        Ok(runs)
     }
 
     // Those since the last one that was done, newest first, each content under a name once.
@@ -105,11 +138,7 @@ impl Dispatcher<'_> {
                 continue;
             }
             let mut all = Vec::new();
-            let (step, key) = (Some(task.key.step.clone()), Some(task.key.text()));
-            let of_key = RunFilter { step, key, ..RunFilter::default() };
-            if self.reader.runs(&of_key, 1)?.first().is_some_and(is_over) {
-                all.push(self.reader.runs(&of_key, RUNS)?);
-            }
+            all.push(self.since_done(&task.key)?);
             for output in task.outputs.iter().filter(|output| output.update) {
                 let made = output.path.as_ref().map(|path| self.reader.runs_making_path(&output.station, path));
                 all.extend(made.transpose()?);

@@ -274,18 +274,20 @@ impl Dispatcher<'_> {
         Ok(recorded)
     }
 
-    // What the last run of each key left under names that its verb chose; the next may replace that.
+    // What the last run of each key that was done, and those that failed since, left under names that their verb chose; the
+    // next may replace that.
     fn earlier(&self, tasks: &[Task]) -> Result<BTreeMap<(String, RelPath), thalweg_core::ContentHash>, EngineError> {
         let mut earlier = BTreeMap::new();
         for task in tasks.iter().filter(|task| task.outputs.iter().any(|output| output.path.is_none())) {
-            let Some(last) = self.reader.last_done(&task.key.step, &task.key.text())? else { continue };
-            for output in self.reader.run_outputs(last.id)? {
-                let row = self.reader.file_at(&output.station, &output.path)?;
-                let own = row.filter(|row| {
-                    row.state == thalweg_ledger::FileState::Present && row.origin != thalweg_ledger::Origin::Seen
-                });
-                if let Some(content) = own.and_then(|row| row.content) {
-                    earlier.insert((output.station, output.path), content);
+            for run in self.since_done(&task.key)? {
+                for output in self.reader.run_outputs(run.id)? {
+                    let row = self.reader.file_at(&output.station, &output.path)?;
+                    let own = row.filter(|row| {
+                        row.state == thalweg_ledger::FileState::Present && row.origin != thalweg_ledger::Origin::Seen
+                    });
+                    if let Some(content) = own.and_then(|row| row.content) {
+                        earlier.insert((output.station, output.path), content);
+                    }
                 }
             }
         }
