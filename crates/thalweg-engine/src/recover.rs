@@ -7,8 +7,7 @@ use thalweg_core::{ContentHash, RelPath, Timestamp};
 use thalweg_flow::planner::identity_of_file;
 use thalweg_flow::{Compare, Verb};
 use thalweg_ledger::{
-    Contribution, FileId, FileRow, FileState, InputRef, Ledger, Origin, Output, Reader, RunEnd, RunOutput, RunRow,
-    RunState,
+    Contribution, FileId, FileRow, FileState, InputRef, Ledger, Origin, Output, RunEnd, RunOutput, RunRow, RunState,
 };
 use thalweg_store::{Kind, Meta, OldContent, Publish, Store, StoreError};
 
@@ -27,13 +26,13 @@ pub(crate) fn recover(
 ) -> Result<BTreeSet<String>, EngineError> {
     let reader = ledger.reader()?;
     let now = setup.clock.now();
+    let work = Work { look: Look { setup, flow: &setup.flow, classifier, reader: &reader, places, now }, ledger };
     let unfinished = reader.unfinished_runs()?;
     let mark = staging_mark(&reader)?;
     let left: Vec<(i64, String)> = unfinished.iter().map(|run| (run.id.0, format!("{mark}{}", run.id.0))).collect();
     setup.host.end_children(&left, &setup.state);
     for run in unfinished {
         let journalled = matches!(run.state, RunState::Staged | RunState::Publishing);
-        let work = Work { setup, classifier, ledger, reader: &reader, places, now };
         if !(journalled && work.finish(&run)?) {
             let edits = work.edits(&run)?;
             let end = lost(now);
@@ -79,22 +78,35 @@ pub(crate) enum Again {
     Unclear(StoreError),
 }
 
+/// What is recorded of a run all of whose outputs have their names.
+struct Whole {
+    outputs: Vec<RunOutput>,
+    end: RunEnd,
+    /// What it worked into its outputs, and the versions whose parts these carry on.
+    parts: Vec<(Contribution, Option<ContentHash>)>,
+    edits: Vec<Edit>,
+    /// What a move has taken away.
+    sources: Vec<FileId>,
+}
+
+impl Whole {
+    fn new(outputs: Vec<RunOutput>, end: RunEnd) -> Self {
+        Self { outputs, end, parts: Vec::new(), edits: Vec::new(), sources: Vec::new() }
+    }
+}
+
 /// What the end of one run is looked for with.
 pub(crate) struct Work<'a> {
-    pub(crate) setup: &'a Setup,
-    pub(crate) classifier: &'a Classifier,
+    pub(crate) look: Look<'a>,
     pub(crate) ledger: &'a Ledger,
-    pub(crate) reader: &'a Reader,
-    pub(crate) places: &'a Places,
-    pub(crate) now: Timestamp,
 }
 
 impl Work<'_> {
     /// Publishes what is still staged of a journalled run, if all of it is there and may go to its place; tells if the run
     /// is done.
     pub(crate) fn finish(&self, run: &RunRow) -> Result<bool, EngineError> {
-        let outputs = self.reader.run_outputs(run.id)?;
-        let step = self.setup.flow.steps.get(&run.step);
+        let outputs = self.look.reader.run_outputs(run.id)?;
+        let step = self.look.flow.steps.get(&run.step);
         let moves = step.is_some_and(|step| matches!(step.does, Verb::Move));
         let updates = step.is_some_and(thalweg_flow::Step::updates);
         if step.is_some_and(|step| brings(&step.does)) {
@@ -103,8 +115,8 @@ impl Work<'_> {
         // Nothing is published before all is known to be whole and to have its place free.
         let mut found = Vec::new();
         for output in &outputs {
-            let Some(store) = self.places.store(&output.station) else { return Ok(false) };
-            match self.look(store.as_ref(), output, moves, updates)? {
+            let Some(store) = self.look.places.store(&output.station) else { return Ok(false) };
+            match self.find(store.as_ref(), output, moves, updates)? {
                 Some(one) => found.push((output, store, one)),
                 None => return Ok(false),
             }
@@ -119,65 +131,34 @@ impl Work<'_> {
             whole &= row.is_some();
             rows.extend(row);
         }
-        let mut sources = Vec::new();
-        if moves && whole {
-            for input in self.reader.run_inputs(run.id)?.iter().filter(|input| input.role.is_empty()) {
-                sources.extend(self.reader.file_at(&input.station, &input.path)?.map(|row| row.id));
+        if !whole {
+            self.record(run, rows, None)?;
+            return Ok(false);
+        }
+        let mut all = Whole::new(outputs, finished(self.look.now));
+        if moves {
+            for input in self.look.reader.run_inputs(run.id)?.iter().filter(|input| input.role.is_empty()) {
+                all.sources.extend(self.look.reader.file_at(&input.station, &input.path)?.map(|row| row.id));
             }
         }
-        let (id, now, by) = (run.id, self.now, format!("step {}", run.step));
+        if updates {
+            all.parts = self.parts(run, &rows)?;
+        }
         // With all outputs there, the verb had come to its end: what it did to its inputs belongs to the run.
-        let edits = if whole { self.edits(run)? } else { Vec::new() };
-        let journal: Vec<RunOutput> = outputs
-            .into_iter()
-            .map(|output| RunOutput { published: true, ..output })
-            .chain(edits.iter().map(|edit| edit.left.clone()))
-            .collect();
-        let end = finished(now);
-        let parts = if updates { self.parts(run, &rows)? } else { Vec::new() };
-        self.ledger.write(move |tx| {
-            // What did get its name is the flow's own, also if the rest did not: the next attempt may replace it.
-            for row in &rows {
-                tx.put_output(row)?;
-            }
-            if !whole {
-                return Ok(());
-            }
-            for (part, earlier) in &parts {
-                if let Some(earlier) = earlier {
-                    tx.contributions_carry(&part.product, &part.fields_key, earlier, &part.content)?;
-                }
-                tx.contribute(part)?;
-            }
-            for edit in &edits {
-                edit.record(tx, &by, Some(id), now)?;
-            }
-            for source in sources {
-                tx.retire(source, &by, &serde_json::json!([]), Some(id), now)?;
-            }
-            tx.run_staged(id, &journal)?;
-            tx.run_finish(id, &end)
-        })?;
-        Ok(whole)
+        all.edits = self.edits(run)?;
+        self.record(run, rows, Some(all))?;
+        Ok(true)
     }
 
     // What a run that may edit its inputs has done to them before it was cut off is its own work, not a change from
     // outside; the step is done again on what it left.
     fn edits(&self, run: &RunRow) -> Result<Vec<Edit>, EngineError> {
-        if self.setup.flow.steps.get(&run.step).is_none_or(|step| !step.edits) {
+        if self.look.flow.steps.get(&run.step).is_none_or(|step| !step.edits) {
             return Ok(Vec::new());
         }
-        let look = Look {
-            setup: self.setup,
-            flow: &self.setup.flow,
-            classifier: self.classifier,
-            reader: self.reader,
-            places: self.places,
-            now: self.now,
-        };
         let mut edits = Vec::new();
-        for input in self.reader.run_inputs(run.id)?.iter().filter(|input| input.role.is_empty()) {
-            edits.extend(look.edit(&Given::from(input), Some(run.id))?);
+        for input in self.look.reader.run_inputs(run.id)?.iter().filter(|input| input.role.is_empty()) {
+            edits.extend(self.look.edit(&Given::from(input), Some(run.id))?);
         }
         Ok(edits)
     }
@@ -186,6 +167,7 @@ impl Work<'_> {
     // meanwhile another content is carried on with the old one, so that its key is looked at again.
     fn parts(&self, run: &RunRow, rows: &[Output]) -> Result<Vec<(Contribution, Option<ContentHash>)>, EngineError> {
         let inputs: Vec<InputRef> = self
+            .look
             .reader
             .run_inputs(run.id)?
             .into_iter()
@@ -196,7 +178,8 @@ impl Work<'_> {
             .collect();
         let mut parts = Vec::new();
         for row in rows {
-            let earlier = self.reader.file_at(&row.station, &row.path)?.and_then(|row| row.data_hash.or(row.content));
+            let earlier =
+                self.look.reader.file_at(&row.station, &row.path)?.and_then(|row| row.data_hash.or(row.content));
             let part = Contribution {
                 product: row.identity.product.clone(),
                 fields_key: row.identity.fields_key.clone(),
@@ -221,7 +204,7 @@ impl Work<'_> {
         if rows.is_empty() && !all {
             return Ok(false);
         }
-        self.record(run, rows, all.then_some(outputs), finished(self.now))?;
+        self.record(run, rows, all.then(|| Whole::new(outputs, finished(self.look.now))))?;
         Ok(all)
     }
 
@@ -235,7 +218,7 @@ impl Work<'_> {
         let all = rows.len() == outputs.len();
         let mut new = Vec::new();
         for row in rows {
-            let known = self.reader.file_at(&row.station, &row.path)?;
+            let known = self.look.reader.file_at(&row.station, &row.path)?;
             let own = |known: &FileRow| known.content == Some(row.content) && known.origin != Origin::Seen;
             if !known.as_ref().is_some_and(own) {
                 new.push(row);
@@ -244,18 +227,18 @@ impl Work<'_> {
         if new.is_empty() && !all {
             return Ok(Again::Nothing);
         }
-        let end = RunEnd { message: Some("what it made was there all the same".into()), ..finished(self.now) };
-        Ok(Again::Recorded(self.record(run, new, all.then_some(outputs), end)?))
+        let end = RunEnd { message: Some("what it made was there all the same".into()), ..finished(self.look.now) };
+        Ok(Again::Recorded(self.record(run, new, all.then(|| Whole::new(outputs, end)))?))
     }
 
     // Outputs that have their names and are whole, flushed; and what kept others from being looked at.
     fn standing(&self, run: &RunRow, outputs: &[RunOutput]) -> (Vec<Output>, Option<StoreError>) {
-        let brought = self.setup.flow.steps.get(&run.step).is_some_and(|step| brings(&step.does));
+        let brought = self.look.flow.steps.get(&run.step).is_some_and(|step| brings(&step.does));
         let origin = if brought { Origin::Delivered } else { Origin::Made };
         let mut rows = Vec::new();
         let mut unclear = None;
         for output in outputs {
-            let Some(store) = self.places.store(&output.station) else { continue };
+            let Some(store) = self.look.places.store(&output.station) else { continue };
             let flushed = self
                 .same(store.as_ref(), output, &output.path)
                 .and_then(|found| found.map(|meta| store.flush(&output.path).map(|()| meta)).transpose());
@@ -270,33 +253,36 @@ impl Work<'_> {
         (rows, unclear)
     }
 
-    // Records what is there as the run's own, and the run as done if these are all its outputs.
-    fn record(
-        &self,
-        run: &RunRow,
-        rows: Vec<Output>,
-        all: Option<Vec<RunOutput>>,
-        end: RunEnd,
-    ) -> Result<Vec<FileId>, EngineError> {
-        let journal: Option<Vec<RunOutput>> =
-            all.map(|outputs| outputs.into_iter().map(|output| RunOutput { published: true, ..output }).collect());
-        let id = run.id;
+    // Records what is there as the run's own, and the run as done if that is all of it. What did get its name is the flow's
+    // own also if the rest did not: the next attempt may replace it.
+    fn record(&self, run: &RunRow, rows: Vec<Output>, whole: Option<Whole>) -> Result<Vec<FileId>, EngineError> {
+        let (id, now, by) = (run.id, self.look.now, format!("step {}", run.step));
         Ok(self.ledger.write(move |tx| {
-            let mut files = Vec::new();
-            for row in &rows {
-                files.push(tx.put_output(row)?);
+            let files = rows.iter().map(|row| tx.put_output(row)).collect::<Result<Vec<FileId>, _>>()?;
+            let Some(Whole { outputs, end, parts, edits, sources }) = whole.as_ref() else { return Ok(files) };
+            for (part, earlier) in parts {
+                if let Some(earlier) = earlier {
+                    tx.contributions_carry(&part.product, &part.fields_key, earlier, &part.content)?;
+                }
+                tx.contribute(part)?;
             }
-            if let Some(journal) = &journal {
-                tx.run_staged(id, journal)?;
-                tx.run_finish(id, &end)?;
+            for edit in edits {
+                edit.record(tx, &by, Some(id), now)?;
             }
+            for source in sources {
+                tx.retire(*source, &by, &serde_json::json!([]), Some(id), now)?;
+            }
+            let outputs = outputs.iter().map(|output| RunOutput { published: true, ..output.clone() });
+            let edited = edits.iter().map(|edit| edit.left.clone());
+            tx.run_staged(id, &outputs.chain(edited).collect::<Vec<_>>())?;
+            tx.run_finish(id, end)?;
             Ok(files)
         })?)
     }
 
     // Finds an output under its final or its staging name; none if it is whole under neither, or if what stands at its
     // place is not the flow's own.
-    fn look(
+    fn find(
         &self,
         store: &dyn Store,
         output: &RunOutput,
@@ -324,7 +310,7 @@ impl Work<'_> {
 
     // The same rule as for a run: only what the flow itself put there, and nobody has changed since, is replaced.
     fn is_own(&self, store: &dyn Store, output: &RunOutput, meta: &Meta, updates: bool) -> Result<bool, EngineError> {
-        let Some(row) = self.reader.file_at(&output.station, &output.path)? else { return Ok(false) };
+        let Some(row) = self.look.reader.file_at(&output.station, &output.path)? else { return Ok(false) };
         let own = row.state == FileState::Present && (row.origin != Origin::Seen || updates);
         if !own || row.content.is_none() {
             return Ok(false);
@@ -339,7 +325,7 @@ impl Work<'_> {
             return Ok(None);
         }
         // A product that is compared by data has the digest of its data in the journal.
-        let product = self.setup.flow.products.get(&output.product);
+        let product = self.look.flow.products.get(&output.product);
         let by_data = product.filter(|product| product.compare == Compare::Data);
         let Some(there) = store.stat(path)? else { return Ok(None) };
         if there.kind == Kind::File && there.size != output.size && by_data.is_none() {
@@ -354,25 +340,26 @@ impl Work<'_> {
             return Ok(Some(found.meta));
         }
         let told = by_data
-            .zip(self.places.absolute(&output.station, path))
-            .and_then(|(product, path)| probe::probe(self.setup, product, &path).ok());
+            .zip(self.look.places.absolute(&output.station, path))
+            .and_then(|(product, path)| probe::probe(self.look.setup, product, &path).ok());
         let same = told.is_some_and(|told| told.data_hash == output.content);
         Ok(same.then_some(found.meta))
     }
 
     fn row(&self, run: &RunRow, store: &dyn Store, output: &RunOutput, meta: &Meta) -> Option<Output> {
-        let flow = &self.setup.flow;
+        let flow = self.look.flow;
         let folder = meta.kind == Kind::Folder;
-        let (product, mut fields) = self.classifier.product(flow, &output.station, &output.path, folder)?;
+        let (product, mut fields) = self.look.classifier.product(flow, &output.station, &output.path, folder)?;
         // What stands in the content decides about what follows from it, as in a run that was not cut off. If it cannot be
         // read now, the next listing takes the file.
         let mut coverage = None;
         if probe::is_needed(product) {
-            let told = probe::probe(self.setup, product, &self.places.absolute(&output.station, &output.path)?).ok()?;
+            let place = self.look.places.absolute(&output.station, &output.path)?;
+            let told = probe::probe(self.look.setup, product, &place).ok()?;
             fields.extend(told.fields);
             coverage = told.coverage;
         }
-        let mut identity = identity(product, fields, coverage, self.now);
+        let mut identity = identity(product, fields, coverage, self.look.now);
         if identity_of_file(product, &identity.fields) != output.fields_key {
             identity.fields_key.clone_from(&output.fields_key);
         }
@@ -389,7 +376,7 @@ impl Work<'_> {
             origin: Origin::Made,
             run: Some(run.id),
             verify_mode: "read".into(),
-            at: self.now,
+            at: self.look.now,
         })
     }
 }

@@ -9,7 +9,7 @@ use thalweg_ledger::{
 use super::{Active, Dispatcher};
 use crate::EngineError;
 use crate::classify::identity;
-use crate::edits::{Edit, Given, Look};
+use crate::edits::{Edit, Given};
 use crate::runner::{End, How, Left, Staged};
 use crate::scan::{stat_of, stat_of_unit};
 
@@ -245,14 +245,7 @@ impl Dispatcher<'_> {
 
     // What a step that may edit its inputs did to them: a new version, or a new name.
     fn edited(&self, active: &Active) -> Result<Vec<(usize, Edit)>, EngineError> {
-        let look = Look {
-            setup: &self.setup,
-            flow: &self.flow,
-            classifier: &self.classifier,
-            reader: &self.reader,
-            places: &self.places,
-            now: self.now(),
-        };
+        let look = self.look();
         let mut edits = Vec::new();
         for (n, task) in active.tasks.iter().enumerate() {
             for input in task.inputs.iter().filter(|input| input.role.is_empty()) {

@@ -1,21 +1,16 @@
 //! What runs that failed have left under final names: looked at before anything is made over it, or built upon it.
 
-use std::collections::BTreeSet;
-
 use thalweg_flow::Verb;
-use thalweg_flow::planner::{KeyId, Task};
-use thalweg_ledger::{FileRow, RunFilter, RunOutput, RunRow, RunState};
+use thalweg_flow::planner::Task;
+use thalweg_ledger::{FileRow, RunRow, RunState};
 
 use super::{Active, Dispatcher};
 use crate::EngineError;
 use crate::facts::{file_fact, key_of_row};
 use crate::recover::{Again, Work};
+use crate::runner::Failure;
 use crate::runner::publish::in_full;
-use crate::runner::{End, Failure};
 use crate::scan::Sight;
-
-/// Runs of one key looked at: what so many attempts later stands there is of a later one.
-const RUNS: u32 = 100;
 
 /// What was found out about earlier runs.
 pub(super) enum Leftovers {
@@ -34,9 +29,9 @@ impl Dispatcher<'_> {
     /// hold what a run made before that. An update that takes such a file for an earlier version would work its part in twice.
     pub(super) fn leftovers(&mut self, tasks: &[Task]) -> Result<Leftovers, EngineError> {
         let mut recorded = self.came_back(tasks)?;
-        for (run, outputs) in self.failed_runs(tasks)? {
-            let again = self.looking().again(&run, outputs)?;
-            match again {
+        for run in self.failed_runs(tasks)? {
+            let outputs = self.reader.run_outputs(run.id)?;
+            match self.end_of_run().again(&run, outputs)? {
                 Again::Nothing => {}
                 Again::Recorded(files) => {
                     recorded = true;
@@ -73,7 +68,8 @@ impl Dispatcher<'_> {
         let Some(run) = run.filter(|run| matches!(run.state, RunState::Staged | RunState::Publishing)) else {
             return Ok(false);
         };
-        if self.reader.run_outputs(run.id)?.is_empty() || !self.looking().finish(&run)? {
+        let outputs = self.reader.run_outputs(run.id)?;
+        if outputs.is_empty() || !self.end_of_run().finish(&run)? {
             return Ok(false);
         }
         let inputs = task.inputs.iter().map(|input| (&input.station, &input.path));
@@ -81,7 +77,8 @@ impl Dispatcher<'_> {
             let row = self.reader.file_at(station, path)?;
             self.changed.extend(row.map(|row| file_fact(&self.flow, row)));
         }
-        self.was_done(active, &End::default(), self.now())?;
+        let made = outputs.iter().map(|output| (output.station.as_str(), &output.path, output.size));
+        self.was_done(active, made, self.now())?;
         Ok(true)
     }
 
@@ -103,61 +100,24 @@ impl Dispatcher<'_> {
         Ok(back)
     }
 
-    fn looking(&self) -> Work<'_> {
-        Work {
-            setup: &self.setup,
-            classifier: &self.classifier,
-            ledger: &self.ledger,
-            reader: &self.reader,
-            places: &self.places,
-            now: self.now(),
-        }
+    fn end_of_run(&self) -> Work<'_> {
+        Work { look: self.look(), ledger: &self.ledger }
     }
 
-    /// Returns the runs of a key since the last one that was done, newest first; with that one at the end.
-    pub(super) fn since_done(&self, key: &KeyId) -> Result<Vec<RunRow>, EngineError> {
-        let of_key = RunFilter { step: Some(key.step.clone()), key: Some(key.text()), ..RunFilter::default() };
-        let last = self.reader.runs(&of_key, 1)?;
-        if !last.first().is_some_and(is_over) {
-            return Ok(last);
-        }
-        let mut runs = self.reader.runs(&of_key, RUNS)?;
-        if let Some(done) = runs.iter().position(|run| run.state == RunState::Done) {
-            runs.truncate(done + 1);
-        }
-        Ok(runs)
-    }
-
-    // Those since the last one that was done, newest first, each content under a name once.
-    fn failed_runs(&self, tasks: &[Task]) -> Result<Vec<(RunRow, Vec<RunOutput>)>, EngineError> {
+    // Each after what it was made over: the newest first.
+    fn failed_runs(&self, tasks: &[Task]) -> Result<Vec<RunRow>, EngineError> {
         let mut failed = Vec::new();
-        let mut known = BTreeSet::new();
         for task in tasks {
             let step = self.flow.steps.get(&task.key.step);
             if step.is_none_or(|step| step.edits || matches!(step.does, Verb::Move)) {
                 continue;
             }
-            let mut all = Vec::new();
-            all.push(self.since_done(&task.key)?);
-            for output in task.outputs.iter().filter(|output| output.update) {
-                let made = output.path.as_ref().map(|path| self.reader.runs_making_path(&output.station, path));
-                all.extend(made.transpose()?);
-            }
-            for runs in all {
-                for run in runs.into_iter().take_while(|run| run.state != RunState::Done).filter(is_over) {
-                    let outputs = self.reader.run_outputs(run.id)?;
-                    let places =
-                        outputs.iter().map(|output| (output.station.clone(), output.path.clone(), output.content));
-                    if !outputs.is_empty() && known.insert(places.collect::<Vec<_>>()) {
-                        failed.push((run, outputs));
-                    }
-                }
+            failed.extend(self.reader.runs_leaving(&task.key.step, &task.key.text())?);
+            let updated = task.outputs.iter().filter(|output| output.update);
+            for (station, path) in updated.filter_map(|output| Some((&output.station, output.path.as_ref()?))) {
+                failed.extend(self.reader.runs_leaving_at(station, path)?);
             }
         }
         Ok(failed)
     }
-}
-
-fn is_over(run: &RunRow) -> bool {
-    matches!(run.state, RunState::Failed | RunState::Lost | RunState::Cancelled)
 }

@@ -44,6 +44,7 @@ use thalweg_ledger::{FileId, HoldRow, KeyRow, Ledger, Reader, RunId};
 use crate::backlog::Marks;
 use crate::classify::Classifier;
 use crate::control::Answer;
+use crate::edits::Look;
 use crate::facts::{LedgerFacts, RunningKeys};
 use crate::host::Working;
 use crate::intake::{Intake, Outcome as Taken, Take};
@@ -269,6 +270,17 @@ impl Dispatcher<'_> {
         (self.report)(event);
         for request in &self.requests {
             request.tell(event);
+        }
+    }
+
+    fn look(&self) -> Look<'_> {
+        Look {
+            setup: &self.setup,
+            flow: &self.flow,
+            classifier: &self.classifier,
+            reader: &self.reader,
+            places: &self.places,
+            now: self.now(),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::runner::{self, Failure, Job, Layout, Told, left_out};
 /// How long a decision stands for a task that nothing has touched since.
 const JUST_NOW: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
 
-/// A run that is about to begin.
+/// A run that is about to begin: first what may start, then with what it starts.
 struct Beginning {
     tasks: Vec<Task>,
     held: Held,
@@ -27,15 +27,23 @@ struct Beginning {
     layout: Layout,
     recorded: BTreeMap<(String, RelPath), thalweg_ledger::Stat>,
     earlier: BTreeMap<(String, RelPath), thalweg_core::ContentHash>,
+    /// Why it fails before anything is done.
     unclear: Option<Failure>,
 }
 
-/// Tasks that may start, together.
-struct Starting {
-    tasks: Vec<Task>,
-    held: Held,
-    /// Why they fail before anything is done.
-    unclear: Option<Failure>,
+impl Beginning {
+    fn new(tasks: Vec<Task>, held: Held, unclear: Option<Failure>) -> Self {
+        Self {
+            tasks,
+            held,
+            runs: Vec::new(),
+            attempt: 1,
+            layout: Layout::new(),
+            recorded: BTreeMap::new(),
+            earlier: BTreeMap::new(),
+            unclear,
+        }
+    }
 }
 
 impl Dispatcher<'_> {
@@ -58,7 +66,7 @@ impl Dispatcher<'_> {
             self.order_is_old = false;
         }
         let mut passed = Vec::new();
-        let mut starting: Vec<Starting> = Vec::new();
+        let mut starting: Vec<Beginning> = Vec::new();
         let mut running: Vec<Held> = self.active.values().map(|active| active.held.clone()).collect();
         while starting.len() < free + standing_by
             && let Some(key) = self.order.pop()
@@ -83,7 +91,7 @@ impl Dispatcher<'_> {
                 Leftovers::Unclear(failure) => Some(failure),
             };
             running.push(held.clone());
-            starting.push(Starting { tasks, held, unclear });
+            starting.push(Beginning::new(tasks, held, unclear));
         }
         self.order.extend(passed.into_iter().rev());
         if starting.is_empty() {
@@ -173,17 +181,17 @@ impl Dispatcher<'_> {
         self.requests.iter().find_map(|request| request.occasion_of(key)).unwrap_or_default()
     }
 
-    fn launch(&mut self, starting: Vec<Starting>) -> Result<(), EngineError> {
+    fn launch(&mut self, mut starting: Vec<Beginning>) -> Result<(), EngineError> {
         let now = self.now();
         let host = crate::host_name();
         let log_folder = self.setup.log_folder().join(now.strftime("%Y%m%d").to_string());
         std::fs::create_dir_all(&log_folder)
             .map_err(|source| EngineError::State { path: log_folder.clone(), source })?;
-        let mut plans = Vec::new();
         let mut rows = Vec::new();
         {
             let _view = self.reader.view()?;
-            for Starting { tasks, held, unclear } in starting {
+            for beginning in &mut starting {
+                let tasks = &beginning.tasks;
                 let facts = self.facts();
                 let attempts = tasks.iter().map(|task| {
                     let before = facts.last_failure(&task.key).filter(|failure| failure.identity == task.identity);
@@ -193,10 +201,10 @@ impl Dispatcher<'_> {
                 facts.trouble()?;
                 let new = tasks.iter().zip(&attempts).map(|(task, attempt)| self.new_run(task, *attempt, &host, now));
                 rows.push(new.collect::<Vec<NewRun>>());
-                let layout = tasks.first().map(|first| self.layout_of(first)).transpose()?.unwrap_or_default();
-                let (recorded, earlier) = (self.recorded(&tasks)?, self.earlier(&tasks)?);
-                let attempt = attempts.first().copied().unwrap_or(1);
-                plans.push(Beginning { tasks, held, runs: Vec::new(), attempt, layout, recorded, earlier, unclear });
+                beginning.layout = tasks.first().map(|first| self.layout_of(first)).transpose()?.unwrap_or_default();
+                beginning.recorded = self.recorded(tasks)?;
+                beginning.earlier = self.earlier(tasks)?;
+                beginning.attempt = attempts.first().copied().unwrap_or(1);
             }
         }
         let keys = std::mem::take(&mut self.key_rows);
@@ -213,8 +221,8 @@ impl Dispatcher<'_> {
             }
             Ok(runs)
         })?;
-        for (plan, runs) in plans.into_iter().zip(runs) {
-            self.begin(Beginning { runs, ..plan }, &log_folder, now)?;
+        for (beginning, runs) in starting.into_iter().zip(runs) {
+            self.begin(Beginning { runs, ..beginning }, &log_folder, now)?;
         }
         self.line.move_up();
         Ok(())
@@ -279,7 +287,9 @@ impl Dispatcher<'_> {
     fn earlier(&self, tasks: &[Task]) -> Result<BTreeMap<(String, RelPath), thalweg_core::ContentHash>, EngineError> {
         let mut earlier = BTreeMap::new();
         for task in tasks.iter().filter(|task| task.outputs.iter().any(|output| output.path.is_none())) {
-            for run in self.since_done(&task.key)? {
+            let (step, key) = (&task.key.step, task.key.text());
+            let left = self.reader.runs_leaving(step, &key)?;
+            for run in left.into_iter().chain(self.reader.last_done(step, &key)?) {
                 for output in self.reader.run_outputs(run.id)? {
                     let row = self.reader.file_at(&output.station, &output.path)?;
                     let own = row.filter(|row| {

@@ -230,14 +230,20 @@ impl Dispatcher<'_> {
             }
         }
         for (active, end) in done {
-            self.was_done(&active, &end, now)?;
+            let made = end.left.iter().map(|left| (left.output.station.as_str(), &left.output.path, left.output.size));
+            self.was_done(&active, made, now)?;
             self.after_run(&active)?;
         }
         Ok(())
     }
 
-    // What follows from a run that is recorded as done.
-    pub(super) fn was_done(&mut self, active: &Active, end: &End, now: Timestamp) -> Result<(), EngineError> {
+    // What follows from a run that is recorded as done, with what it made and the bytes of that.
+    pub(super) fn was_done<'a>(
+        &mut self,
+        active: &Active,
+        made: impl Iterator<Item = (&'a str, &'a thalweg_core::RelPath, u64)> + Clone,
+        now: Timestamp,
+    ) -> Result<(), EngineError> {
         let Some(first) = active.tasks.first() else { return Ok(()) };
         let Some(step) = self.flow.steps.get(&first.key.step).cloned() else { return Ok(()) };
         for input in active.tasks.iter().flat_map(|task| &task.inputs) {
@@ -248,13 +254,13 @@ impl Dispatcher<'_> {
         }
         self.outcome.done += u64::try_from(active.tasks.len()).unwrap_or(0);
         let names: Vec<String> =
-            end.left.iter().map(|left| format!("{}/{}", left.output.station, left.output.path.as_str())).collect();
+            made.clone().map(|(station, path, _)| format!("{station}/{}", path.as_str())).collect();
         self.outcome.made.extend(names.iter().cloned());
         let event = Event::RunDone {
             run: active.runs.first().map_or(0, |run| run.0),
             step: step.name.clone(),
             key: first.key.text(),
-            bytes: end.left.iter().map(|left| left.output.size).sum(),
+            bytes: made.map(|(_, _, size)| size).sum(),
             outputs: names,
             seconds: now.duration_since(active.started).as_secs_f64(),
             partial: !first.awaited.is_empty(),

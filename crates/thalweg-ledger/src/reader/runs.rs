@@ -199,6 +199,29 @@ impl Reader {
         self.db.all(&sql, (self.station_id(station)?, path.as_str()), run)
     }
 
+    /// Returns the runs of a key that failed, were lost or stopped after they had journalled their outputs, since the last one
+    /// that was done, newest first; of those with the same content under the same name the newest.
+    pub fn runs_leaving(&self, step: &str, key: &str) -> Result<Vec<RunRow>, Error> {
+        let sql = format!(
+            "SELECT {RUN} FROM runs r WHERE r.id IN (SELECT max(o.run) FROM runs f CROSS JOIN run_outputs o ON o.run = f.id \
+             WHERE f.step = ?1 AND f.key = ?2 AND +f.state IN (4, 5, 6) AND f.id > ifnull((SELECT max(d.id) FROM runs d \
+             WHERE d.step = ?1 AND d.key = ?2 AND +d.state = 3), 0) \
+             GROUP BY o.station, o.path, o.content) ORDER BY r.id DESC"
+        );
+        self.db.all(&sql, params![self.step_id(step)?, key], run)
+    }
+
+    /// Returns the same of a path, whichever keys they were of.
+    pub fn runs_leaving_at(&self, station: &str, path: &RelPath) -> Result<Vec<RunRow>, Error> {
+        let sql = format!(
+            "SELECT {RUN} FROM runs r WHERE r.id IN (SELECT max(o.run) FROM run_outputs o CROSS JOIN runs f ON f.id = o.run \
+             WHERE o.station = ?1 AND o.path = ?2 AND f.state IN (4, 5, 6) AND o.run > ifnull((SELECT max(p.run) \
+             FROM run_outputs p CROSS JOIN runs d ON d.id = p.run WHERE p.station = ?1 AND p.path = ?2 AND d.state = 3), \
+             0) GROUP BY o.content) ORDER BY r.id DESC"
+        );
+        self.db.all(&sql, (self.station_id(station)?, path.as_str()), run)
+    }
+
     /// Returns the runs that journalled this file as an output, newest first.
     pub fn runs_making(&self, product: &str, fields_key: &str) -> Result<Vec<RunRow>, Error> {
         let sql = format!(

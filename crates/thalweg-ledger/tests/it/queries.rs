@@ -260,6 +260,8 @@ fn no_question_reads_a_whole_table() {
             r.runs_using_content(h)?;
             r.runs_using(p, k)?;
             r.runs_making_path("a", &id.path)?;
+            r.runs_leaving("s", "k")?;
+            r.runs_leaving_at("a", &id.path)?;
             r.runs_making(p, k)?;
             r.runs_making_content(h)?;
             r.contributions_of(p, k, h)?;

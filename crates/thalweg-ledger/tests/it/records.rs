@@ -115,6 +115,37 @@ fn attempts_are_told_apart_by_identity() {
 }
 
 #[test]
+fn what_failed_runs_have_left_is_told_once_for_each_content() {
+    let place = Place::new();
+    let mut made = Vec::new();
+    let mut attempt = |key: &'static str, content: Option<u64>, state| {
+        let run = place.write(move |tx| {
+            let run = tx.run_start(&new_run("s", key, 1, Vec::new()))?;
+            if let Some(content) = content {
+                tx.run_staged(run, &[output("x", content)])?;
+            }
+            tx.run_finish(run, &ended(state))?;
+            Ok(run)
+        });
+        made.push(run);
+    };
+    attempt("a", Some(1), RunState::Failed);
+    attempt("a", Some(1), RunState::Done);
+    attempt("a", Some(2), RunState::Lost);
+    attempt("a", Some(2), RunState::Failed);
+    attempt("a", None, RunState::Failed);
+    attempt("a", Some(3), RunState::Cancelled);
+    attempt("b", Some(4), RunState::Failed);
+    let reader = place.reader();
+    let ids = |rows: Vec<RunRow>| rows.into_iter().map(|row| row.id).collect::<Vec<_>>();
+    assert_eq!(ids(reader.runs_leaving("s", "a").unwrap()), [made[5], made[3]]);
+    assert_eq!(ids(reader.runs_leaving("s", "b").unwrap()), [made[6]]);
+    assert_eq!(ids(reader.runs_leaving_at("site", &path("x")).unwrap()), [made[6], made[5], made[3]]);
+    assert!(reader.runs_leaving("s", "c").unwrap().is_empty());
+    assert!(reader.runs_leaving_at("site", &path("y")).unwrap().is_empty());
+}
+
+#[test]
 fn contributions_follow_the_versions() {
     let place = Place::new();
     let contribution = |content, key: &str| Contribution {
