@@ -60,10 +60,18 @@ pub enum Error {
         problems: Vec<RecordProblem>,
     },
     /// A file without any good record.
-    #[error("convert {}: it has no good record", path.display())]
+    #[error("read {}: it has no good record", path.display())]
     NoRecords {
         /// Which.
         path: PathBuf,
+    },
+    /// No record was chosen of those there are.
+    #[error("write {}: none of {records} records is chosen", path.display())]
+    NothingChosen {
+        /// The output.
+        path: PathBuf,
+        /// Records in the inputs.
+        records: u64,
     },
     /// A radar code without a number.
     #[error("convert {}: station code {station:?} has no DMAP station id", path.display())]
@@ -90,6 +98,20 @@ pub enum Error {
         field: &'static str,
         /// The value.
         value: String,
+    },
+    /// Samples with phase codes.
+    #[error("convert {}: record {record}: pulse_phase_offset is not zero, and IQDAT cannot hold phase codes", path.display())]
+    PhaseCodes {
+        /// Which file.
+        path: PathBuf,
+        /// The record.
+        record: String,
+    },
+    /// Files of different kinds for one output.
+    #[error("convert {}: it is of another kind than the file before it", path.display())]
+    MixedKinds {
+        /// Which file.
+        path: PathBuf,
     },
     /// A value that the conversion needs is missing.
     #[error("convert {}: record {record}: {field} is needed and missing", path.display())]
@@ -150,6 +172,9 @@ impl Error {
             Self::Dmap { source, .. } | Self::WriteDmap { source, .. } => source.class(),
             Self::BadRecords { .. }
             | Self::NoRecords { .. }
+            | Self::NothingChosen { .. }
+            | Self::PhaseCodes { .. }
+            | Self::MixedKinds { .. }
             | Self::UnknownStation { .. }
             | Self::NoSlice { .. }
             | Self::OutOfRange { .. }
@@ -168,6 +193,9 @@ impl Error {
             | Self::WriteDmap { path, .. }
             | Self::BadRecords { path, .. }
             | Self::NoRecords { path }
+            | Self::NothingChosen { path, .. }
+            | Self::PhaseCodes { path, .. }
+            | Self::MixedKinds { path }
             | Self::UnknownStation { path, .. }
             | Self::NoSlice { path }
             | Self::OutOfRange { path, .. }

@@ -1,9 +1,11 @@
 //! Output files: made under a temporary name beside the target, synchronised, and only then given their name.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, BufWriter};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use thalweg_formats::dmap::{self, Writer};
 
 use crate::error::Error;
 
@@ -44,6 +46,20 @@ impl Output {
         Ok((Self { target: target.to_owned(), temporary, force }, file))
     }
 
+    /// Returns the temporary name, for those who write to it by themselves; it must stay the same file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Gives the new file mode and owner of the one whose place it takes.
+    pub(crate) fn keep_mode(&self, file: &File) -> Result<(), Error> {
+        let old = std::fs::metadata(&self.target).map_err(failed("look at", &self.target))?;
+        file.set_permissions(old.permissions()).map_err(failed("set the mode of", &self.temporary))?;
+        // Only root may give a file away; for others the mode is what matters.
+        let _ = std::os::unix::fs::fchown(file, Some(old.uid()), Some(old.gid()));
+        Ok(())
+    }
+
     /// Gives the finished file its name; returns its size in bytes.
     #[expect(clippy::disallowed_methods, reason = "the one place of this crate that renames, with all syncs")]
     pub(crate) fn publish(self, file: &File) -> Result<u64, Error> {
@@ -81,4 +97,43 @@ impl Drop for Output {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.temporary);
     }
+}
+
+/// A DMAP file on its way to its name; compressed if that ends in `.bz2`.
+pub(crate) struct DmapOutput {
+    path: PathBuf,
+    output: Output,
+    writer: Writer<BufWriter<File>>,
+}
+
+impl DmapOutput {
+    /// As [`Output::create`].
+    pub(crate) fn create(path: &Path, inputs: &[PathBuf], force: bool) -> Result<Self, Error> {
+        let (output, file) = Output::create(path, inputs, force)?;
+        let compress = path.extension().is_some_and(|extension| extension == "bz2");
+        let writer = Writer::new(BufWriter::with_capacity(256 << 10, file), compress);
+        Ok(Self { path: path.to_owned(), output, writer })
+    }
+
+    /// Appends records that are already encoded.
+    pub(crate) fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.writer.write_bytes(bytes).map_err(unwritten(&self.path))
+    }
+
+    /// Appends a record.
+    pub(crate) fn write(&mut self, record: &dmap::Record) -> Result<(), Error> {
+        self.writer.write(record).map_err(unwritten(&self.path))
+    }
+
+    /// Gives the finished file its name; returns its size in bytes.
+    pub(crate) fn publish(self) -> Result<u64, Error> {
+        let Self { path, output, writer } = self;
+        let buffer = writer.finish().map_err(unwritten(&path))?;
+        let file = buffer.into_inner().map_err(|error| failed("write", &path)(error.into_error()))?;
+        output.publish(&file)
+    }
+}
+
+fn unwritten(path: &Path) -> impl Fn(dmap::Error) -> Error + use<'_> {
+    move |source| Error::WriteDmap { path: path.to_owned(), source: Box::new(source) }
 }

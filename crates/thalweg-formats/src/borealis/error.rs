@@ -41,6 +41,49 @@ pub enum Error {
         /// What it is.
         found: FileKind,
     },
+    /// A kind whose records are not read.
+    #[error("read records: those of a {kind} file are not read")]
+    NoRecordsOf {
+        /// The kind.
+        kind: FileKind,
+    },
+    /// Records are bad; all of them are listed.
+    #[error("{} of {records} records are bad: {}", problems.len(), problems.iter().take(20).map(ToString::to_string).collect::<Vec<_>>().join(" | "))]
+    BadRecords {
+        /// Records in the file.
+        records: usize,
+        /// What is wrong, record by record.
+        problems: Vec<RecordProblem>,
+    },
+    /// A record cannot be used.
+    #[error("record {record}: {problem}")]
+    Record {
+        /// Which.
+        record: String,
+        /// What is wrong.
+        problem: FieldProblem,
+    },
+    /// A field that all records share has another value in one of them.
+    #[error("record {record}: {field} is {found}, the first record has {expected}")]
+    Differs {
+        /// Which record.
+        record: String,
+        /// Which field.
+        field: String,
+        /// Its value.
+        found: String,
+        /// The value of the first record.
+        expected: String,
+    },
+    /// What is done to site files only.
+    #[error("it is not a file with a group per record of v0.x")]
+    NoSiteFile,
+    /// A version that has one layout only.
+    #[error("restructure: files of version {found} have one layout only")]
+    NoOtherLayout {
+        /// The version text.
+        found: String,
+    },
     /// No record, so nothing to say about the file.
     #[error("read the first record: there is none")]
     NoRecords,

@@ -1,7 +1,7 @@
 //! Files of the Borealis radar software: which version and layout, their records, what a file is about.
 //!
-//! Averaged correlations (rawacf) are read record by record; of the other kinds (bfiq, antennas_iq, rawrf) only what a
-//! file is about. Nothing here knows of DMAP.
+//! Correlations (rawacf) and samples (bfiq, antennas_iq) are read and written record by record; of rawrf only what a file is
+//! about. Nothing here knows of DMAP.
 //!
 //! | layout | records | scalars | arrays |
 //! | --- | --- | --- | --- |
@@ -9,19 +9,28 @@
 //! | array (v0.x) | rows of datasets in the root | shared: root attributes; else `[records]` | `[records, largest ...]`, padded |
 //! | v1 | a group each, named by date and time | datasets | datasets; those of file level are links to `metadata` |
 
+mod clean;
 mod error;
 mod fields;
 mod probe;
 mod read;
 mod record;
+mod restructure;
 pub mod synth;
 mod version;
 
+pub use clean::{bad_records, copy_records};
 pub use error::{Error, FieldProblem, RecordProblem};
 pub use probe::probe;
-pub use read::{Outcome, RawacfFile};
-pub use record::Rawacf;
+pub use read::{BorealisFile, Outcome, RecordFile, RecordValues, Wanted};
+pub use record::{Bfiq, Header, Rawacf, RecordType, Values, micros};
+pub use restructure::{RestructureOptions, Restructured, restructure};
 pub use version::{FileKind, Layout, Version};
+
+/// Reads a file of correlations.
+pub type RawacfFile = RecordFile<Rawacf>;
+/// Reads a file of beam-formed samples.
+pub type BfiqFile = RecordFile<Bfiq>;
 
 /// Reads all records of a file in memory; never panics.
 ///

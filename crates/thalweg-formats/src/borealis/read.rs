@@ -1,15 +1,16 @@
-//! Reading rawacf files record by record.
+//! Reading files record by record.
 //!
 //! Of a file with a group per record one record is in memory at a time. Of an array file it is, for each field, as
 //! many rows as lie in one row of chunks.
 
 use std::collections::{BTreeMap, HashMap};
+use std::marker::PhantomData;
 use std::path::Path;
 use std::rc::Rc;
 
 use super::error::{Error, FieldProblem, RecordProblem};
-use super::fields::{Expected, IGNORED, Place, USED, Want, expected};
-use super::record::{Assembler, Rawacf, Values};
+use super::fields::{Expected, IGNORED, Place, Want, expected};
+use super::record::{Assembler, HEADER, RecordType, Values};
 use super::version::{Detected, FileKind, Layout, Version, detect};
 use crate::hdf5::{self, Array, Attribute, Dataset, Dtype, File, Link};
 
@@ -20,20 +21,55 @@ const KEPT_BYTES: usize = 64 << 10;
 
 /// A record, or why it is none.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
+pub enum Outcome<T> {
     /// A good record.
-    Good(Box<Rawacf>),
+    Good(Box<T>),
     /// A bad one; the records after it can still be read.
     Bad(RecordProblem),
 }
 
-/// Reads a rawacf file.
+/// Values of the fields of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordValues {
+    /// Name of the record; array files have none.
+    pub name: Option<String>,
+    /// Shape, type and bytes by field. Texts that are kept as characters are texts here.
+    pub values: Values,
+}
+
+/// Fields that make a file large.
+const LARGE: &[&str] = &["data", "intf_acfs", "main_acfs", "xcfs"];
+
+/// Which values are wanted; the other fields are only checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those of all fields.
+    All,
+    /// Those of all fields but correlations and samples.
+    Small,
+    /// Those of these, and of the header.
+    These(&'static [&'static str]),
+}
+
+impl Wanted {
+    fn has(self, field: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Small => !LARGE.contains(&field),
+            Self::These(fields) => HEADER.contains(&field) || fields.contains(&field),
+        }
+    }
+}
+
+/// Reads a file of correlations or samples, of any version and layout.
 #[derive(Debug)]
-pub struct RawacfFile {
+pub struct BorealisFile {
     file: File,
     version: Version,
     layout: Layout,
+    kind: FileKind,
     fields: Vec<Expected>,
+    wanted: Wanted,
     lenient: bool,
     records: Vec<Link>,
     rows: Option<Rows>,
@@ -42,6 +78,65 @@ pub struct RawacfFile {
     kept: HashMap<u64, Rc<Array>>,
     widened: BTreeMap<&'static str, String>,
     unknown: BTreeMap<String, String>,
+}
+
+/// Reads a file whose records are `T`.
+#[derive(Debug)]
+pub struct RecordFile<T> {
+    file: BorealisFile,
+    records: PhantomData<T>,
+}
+
+impl<T: RecordType> RecordFile<T> {
+    /// Opens a file. `lenient` accepts types that lose nothing instead of exactly those of the version.
+    ///
+    /// # Errors
+    /// Fails if it is no HDF5 file, if version or layout cannot be told or are not known, or if it is of another kind.
+    pub fn open(path: &Path, lenient: bool) -> Result<Self, Error> {
+        Self::new(File::open(path)?, lenient)
+    }
+
+    /// Takes a file that is already open.
+    ///
+    /// # Errors
+    /// As [`RecordFile::open`].
+    pub fn new(file: File, lenient: bool) -> Result<Self, Error> {
+        let file = BorealisFile::new(file, Wanted::These(T::FIELDS), lenient)?;
+        if file.kind != T::KIND {
+            return Err(Error::WrongKind { expected: T::KIND, found: file.kind });
+        }
+        Ok(Self { file, records: PhantomData })
+    }
+
+    /// Reads the next record; `None` after the last.
+    ///
+    /// # Errors
+    /// Fails only if the file itself cannot be read any further; a bad record is an [`Outcome`].
+    pub fn next_record(&mut self) -> Result<Option<Outcome<T>>, Error> {
+        let values = match self.file.next_record()? {
+            None => return Ok(None),
+            Some(Outcome::Bad(problem)) => return Ok(Some(Outcome::Bad(problem))),
+            Some(Outcome::Good(values)) => values,
+        };
+        let file = &self.file;
+        let parts =
+            Assembler { file: &file.file, version: &file.version, values: &values.values, problems: Vec::new() };
+        Ok(Some(match T::assemble(parts, values.name.as_deref()) {
+            Ok(record) => Outcome::Good(Box::new(record)),
+            Err(problems) => {
+                let record = values.name.unwrap_or_else(|| format!("number {}", file.next - 1));
+                Outcome::Bad(RecordProblem { record, problems, incomplete_last: false })
+            }
+        }))
+    }
+}
+
+impl<T> std::ops::Deref for RecordFile<T> {
+    type Target = BorealisFile;
+
+    fn deref(&self) -> &BorealisFile {
+        &self.file
+    }
 }
 
 /// The fields of an array file.
@@ -59,34 +154,38 @@ struct Rows {
 struct Column {
     name: &'static str,
     dataset: Dataset,
+    /// For texts: characters of one row.
+    characters: Option<usize>,
     start: usize,
     bytes: Vec<u8>,
 }
 
-impl RawacfFile {
+impl BorealisFile {
     /// Opens a file. `lenient` accepts types that lose nothing instead of exactly those of the version.
     ///
     /// # Errors
-    /// Fails if it is no HDF5 file, if version or layout cannot be told or are not known, or if it is no rawacf file.
-    pub fn open(path: &Path, lenient: bool) -> Result<Self, Error> {
-        Self::new(File::open(path)?, lenient)
+    /// Fails if it is no HDF5 file, if version or layout cannot be told or are not known, or if its fields are not (rawrf).
+    pub fn open(path: &Path, wanted: Wanted, lenient: bool) -> Result<Self, Error> {
+        Self::new(File::open(path)?, wanted, lenient)
     }
 
-    /// Takes a file that is already open; see [`RawacfFile::open`].
+    /// Takes a file that is already open.
     ///
     /// # Errors
-    /// As [`RawacfFile::open`].
-    pub fn new(file: File, lenient: bool) -> Result<Self, Error> {
+    /// As [`BorealisFile::open`].
+    pub fn new(file: File, wanted: Wanted, lenient: bool) -> Result<Self, Error> {
         let detected = detect(&file)?;
-        if detected.kind != FileKind::Rawacf {
-            return Err(Error::WrongKind { expected: FileKind::Rawacf, found: detected.kind });
+        if detected.kind == FileKind::Rawrf {
+            return Err(Error::NoRecordsOf { kind: detected.kind });
         }
-        let Detected { version, layout, records, root, links, .. } = detected;
+        let Detected { version, layout, kind, records, root, links } = detected;
         let mut this = Self {
-            fields: expected(&version, layout),
+            fields: expected(&version, layout, kind),
             file,
             version,
             layout,
+            kind,
+            wanted,
             lenient,
             records,
             rows: None,
@@ -112,6 +211,11 @@ impl RawacfFile {
         self.layout
     }
 
+    /// Returns the kind.
+    pub fn kind(&self) -> FileKind {
+        self.kind
+    }
+
     /// Returns the number of records, good or bad.
     pub fn record_count(&self) -> usize {
         self.rows.as_ref().map_or(self.records.len(), |rows| rows.count)
@@ -131,7 +235,7 @@ impl RawacfFile {
     ///
     /// # Errors
     /// Fails only if the file itself cannot be read any further; a bad record is an [`Outcome`].
-    pub fn next_record(&mut self) -> Result<Option<Outcome>, Error> {
+    pub fn next_record(&mut self) -> Result<Option<Outcome<RecordValues>>, Error> {
         if self.next >= self.record_count() {
             return Ok(None);
         }
@@ -157,27 +261,55 @@ impl RawacfFile {
         false
     }
 
-    fn next_group(&mut self) -> Result<Outcome, Error> {
+    fn next_group(&mut self) -> Result<Outcome<RecordValues>, Error> {
         let link = self.records[self.next - 1].clone();
         let mut values = Values::new();
         let mut problems = Vec::new();
         if let Err(error) = self.read_group(&link, &mut values, &mut problems) {
             problems.push(unreadable(&link.name, error)?);
         }
-        let result = if problems.is_empty() {
-            Assembler { file: &self.file, version: &self.version, values: &values, problems }.assemble(Some(&link.name))
-        } else {
-            Err(problems)
-        };
-        Ok(match result {
-            Ok(record) => Outcome::Good(Box::new(record)),
-            Err(problems) => {
-                let merely_missing = problems.iter().all(|problem| matches!(problem, FieldProblem::Missing { .. }));
-                let last = self.next == self.records.len();
-                let incomplete_last = self.layout == Layout::V1 && last && merely_missing;
-                Outcome::Bad(RecordProblem { record: link.name, problems, incomplete_last })
+        if problems.is_empty() {
+            problems = self.lengths(&values);
+        }
+        if problems.is_empty() {
+            return Ok(Outcome::Good(Box::new(RecordValues { name: Some(link.name), values })));
+        }
+        let merely_missing = problems.iter().all(|problem| matches!(problem, FieldProblem::Missing { .. }));
+        let last = self.next == self.records.len();
+        let incomplete_last = self.layout == Layout::V1 && last && merely_missing;
+        Ok(Outcome::Bad(RecordProblem { record: link.name, problems, incomplete_last }))
+    }
+
+    /// Compares numbers of sequences and beams with the lengths that go by them.
+    fn lengths(&self, values: &Values) -> Vec<FieldProblem> {
+        let mut problems = Vec::new();
+        let mut compare = |field: &'static str, found: Option<usize>, by: &'static str, expected: Option<i64>| {
+            if let (Some(found), Some(expected)) = (found, expected)
+                && i64::try_from(found) != Ok(expected)
+            {
+                problems.push(FieldProblem::Length { field, found, expected, by });
             }
-        })
+        };
+        let length = |field: &str| values.get(field).map(|value| value.len());
+        let sequences = values.get("num_sequences").and_then(|value| value.to_i64s()?.first().copied());
+        let beams = length("beam_nums").and_then(|beams| i64::try_from(beams).ok());
+        compare("sqn_timestamps", length("sqn_timestamps"), "num_sequences", sequences);
+        compare("beam_azms", length("beam_azms"), "beam_nums", beams);
+        if self.layout == Layout::Site {
+            compare("noise_at_freq", length("noise_at_freq"), "num_sequences", sequences);
+            let by = if values.contains_key("data_dimensions") { "data_dimensions" } else { "correlation_dimensions" };
+            let dims = values.get(by).and_then(|dims| dims.to_i64s()).unwrap_or_default();
+            let axis = |axis: usize| dims.get(axis).and_then(|dim| usize::try_from(*dim).ok());
+            match self.kind {
+                FileKind::Rawacf => compare(by, axis(0), "beam_nums", beams),
+                FileKind::Bfiq => compare(by, axis(2), "beam_nums", beams),
+                _ => {}
+            }
+            if self.kind != FileKind::Rawacf {
+                compare(by, axis(1), "num_sequences", sequences);
+            }
+        }
+        problems
     }
 
     fn read_group(
@@ -196,13 +328,13 @@ impl RawacfFile {
             attributes.retain(|name, _| !IGNORED.contains(&name.as_str()));
         }
         for expected in self.fields.clone() {
-            let used = USED.contains(&expected.name);
+            let used = self.wanted.has(expected.name);
             let missing = || FieldProblem::Missing { field: expected.name.to_owned() };
             if expected.place == Place::Attribute {
                 match attributes.remove(expected.name) {
                     Some(value) => {
                         if self.check_type(&expected, &value.dtype, problems) && used {
-                            values.insert(expected.name, Rc::new(value));
+                            values.insert(expected.name, Rc::new(self.file.fixed(value)?));
                         }
                     }
                     None => problems.push(missing()),
@@ -251,7 +383,11 @@ impl RawacfFile {
             return Ok(None);
         }
         let empty = || Array { dtype: dataset.dtype().clone(), shape: None, bytes: Vec::new() };
-        let value = if used { self.file.read(&dataset)? } else { empty() };
+        let value = match (used, expected.want) {
+            (false, _) => empty(),
+            (true, Want::Characters) => self.characters(&dataset)?,
+            (true, _) => self.file.fixed(self.file.read(&dataset)?)?,
+        };
         let value = Rc::new(value);
         // Of a v1 file most fields are links to the same few objects.
         let small = value.bytes.len() <= KEPT_BYTES && value.dtype != Dtype::Complex64;
@@ -259,6 +395,23 @@ impl RawacfFile {
             self.kept.insert(member.address, Rc::clone(&value));
         }
         Ok(used.then_some(value))
+    }
+
+    /// Reads texts that are kept as a run of characters, all of the length that an attribute says.
+    fn characters(&self, dataset: &Dataset) -> Result<Array, hdf5::Error> {
+        if dataset.dtype().is_text() {
+            return self.file.fixed(self.file.read(dataset)?);
+        }
+        let longest = self.item_size(dataset)?;
+        Ok(texts_of_characters(&self.file.read(dataset)?.bytes, longest))
+    }
+
+    /// Returns the characters of each text of a run; 0 if nothing says it.
+    fn item_size(&self, dataset: &Dataset) -> Result<usize, hdf5::Error> {
+        let attributes = self.file.attributes(dataset.object())?;
+        let size = attributes.iter().find(|attribute| attribute.name == "itemsize");
+        let size = size.and_then(|size| size.value.to_i64s()?.first().copied());
+        Ok(size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0))
     }
 
     fn open_rows(&mut self, attributes: Vec<Attribute>, links: &[Link]) -> Result<Rows, Error> {
@@ -270,12 +423,12 @@ impl RawacfFile {
         let mut lengths: Vec<(&'static str, usize)> = Vec::new();
         for expected in self.fields.clone() {
             let name = expected.name;
-            let used = USED.contains(&name);
+            let used = self.wanted.has(name);
             if expected.place == Place::Attribute {
                 match attributes.remove(name) {
                     Some(value) => {
                         if self.check_type(&expected, &value.dtype, &mut problems) {
-                            rows.shared.insert(name, Rc::new(value));
+                            rows.shared.insert(name, Rc::new(self.file.fixed(value)?));
                         }
                     }
                     None => problems.push(FieldProblem::Missing { field: name.to_owned() }),
@@ -298,7 +451,12 @@ impl RawacfFile {
             }
             if expected.shared {
                 if used {
-                    match self.file.read(&dataset) {
+                    let read = if expected.want == Want::Characters {
+                        self.characters(&dataset)
+                    } else {
+                        self.file.read(&dataset).and_then(|value| self.file.fixed(value))
+                    };
+                    match read {
                         Ok(value) => {
                             rows.shared.insert(name, Rc::new(value));
                         }
@@ -307,11 +465,24 @@ impl RawacfFile {
                 }
                 continue;
             }
-            if expected.want != Want::Characters {
-                lengths.push((name, dataset.shape().and_then(|shape| shape.first().copied()).unwrap_or(0)));
+            let length = dataset.shape().and_then(|shape| shape.first().copied()).unwrap_or(0);
+            let mut characters = None;
+            if expected.want == Want::Characters {
+                // All texts are one run of characters, so that a row is a part of it.
+                let size = self.item_size(&dataset).map_err(|error| unreadable(name, error));
+                match size {
+                    Ok(size) if size > 0 => {
+                        characters = Some(size);
+                        lengths.push((name, length / size.saturating_mul(4)));
+                    }
+                    Ok(_) => problems.push(FieldProblem::Value { field: name.to_owned() }),
+                    Err(problem) => problems.push(problem?),
+                }
+            } else {
+                lengths.push((name, length));
             }
             if used {
-                rows.columns.push(Column { name, dataset, start: 0, bytes: Vec::new() });
+                rows.columns.push(Column { name, dataset, characters, start: 0, bytes: Vec::new() });
             }
         }
         let mut extra: Vec<String> = attributes.into_keys().chain(members.into_keys().map(str::to_owned)).collect();
@@ -332,13 +503,9 @@ impl RawacfFile {
         Ok(rows)
     }
 
-    fn next_row(&mut self) -> Result<Outcome, Error> {
+    fn next_row(&mut self) -> Result<Outcome<RecordValues>, Error> {
         let row = self.next - 1;
         let Some(rows) = &mut self.rows else { return Err(Error::NoRecords) };
-        let bad = |problems| {
-            let record = format!("number {row}");
-            Ok(Outcome::Bad(RecordProblem { record, problems, incomplete_last: false }))
-        };
         if !rows.problems.is_empty() {
             let problems = std::mem::take(&mut rows.problems);
             return Err(Error::Shared(RecordProblem { record: "all".to_owned(), problems, incomplete_last: false }));
@@ -353,27 +520,61 @@ impl RawacfFile {
                 Err(error) => problems.push(unreadable(column.name, error)?),
             }
         }
-        if !problems.is_empty() {
-            return bad(problems);
+        if problems.is_empty() {
+            for (by, fields) in CUTS {
+                cut(&mut values, by, fields, &mut problems);
+            }
         }
-        cut(&mut values, "num_sequences", &["sqn_timestamps", "noise_at_freq"], &mut problems);
-        cut(&mut values, "num_beams", &["beam_nums", "beam_azms", "main_acfs", "xcfs"], &mut problems);
-        if !problems.is_empty() {
-            return bad(problems);
+        if problems.is_empty() {
+            return Ok(Outcome::Good(Box::new(RecordValues { name: None, values })));
         }
-        match (Assembler { file: &self.file, version: &self.version, values: &values, problems }).assemble(None) {
-            Ok(record) => Ok(Outcome::Good(Box::new(record))),
-            Err(problems) => bad(problems),
-        }
+        let record = format!("number {row}");
+        Ok(Outcome::Bad(RecordProblem { record, problems, incomplete_last: false }))
     }
 }
+
+/// How much of the padded rows of array files is real: the field that says it, and of which axes of which fields.
+const CUTS: &[(&str, &[Cut])] = &[
+    (
+        "num_sequences",
+        &[
+            ("sqn_timestamps", 1, 0),
+            ("noise_at_freq", 1, 0),
+            ("data", 3, 1),
+            ("data", 4, 1),
+            // Some software puts one row for all sequences here.
+            ("pulse_phase_offset", 2, 0),
+        ],
+    ),
+    (
+        "num_beams",
+        &[
+            ("beam_nums", 1, 0),
+            ("beam_azms", 1, 0),
+            ("main_acfs", 3, 0),
+            ("intf_acfs", 3, 0),
+            ("xcfs", 3, 0),
+            ("data", 4, 2),
+        ],
+    ),
+    ("num_blanked_samples", &[("blanked_samples", 1, 0)]),
+];
+
+/// A field, its number of dimensions (if it has another one this is not meant), and the axis.
+type Cut = (&'static str, usize, usize);
 
 impl Column {
     /// Returns one row, whose shape is that of the dataset without its first dimension.
     fn row(&mut self, file: &File, row: usize) -> Result<Array, hdf5::Error> {
         let dims = self.dataset.shape().unwrap_or_default();
         let inner: Vec<usize> = dims.get(1..).unwrap_or_default().to_vec();
-        let size = inner.iter().fold(self.dataset.dtype().size(), |size, dim| size.saturating_mul(*dim));
+        let element = self.dataset.dtype().size();
+        if let Some(longest) = self.characters {
+            let bytes = longest.saturating_mul(4);
+            let text = file.read_rows(&self.dataset, row.saturating_mul(bytes), bytes)?;
+            return Ok(Array { shape: Some(Vec::new()), ..texts_of_characters(&text, longest) });
+        }
+        let size = inner.iter().fold(element, |size, dim| size.saturating_mul(*dim));
         let held = self.bytes.len().checked_div(size).unwrap_or(0);
         if size > 0 && !(self.start..self.start + held).contains(&row) {
             let step = self.dataset.rows_at_once().max(1);
@@ -388,25 +589,35 @@ impl Column {
     }
 }
 
+/// Decodes UTF-32 characters, so many to a text, filled up with NUL.
+fn texts_of_characters(bytes: &[u8], longest: usize) -> Array {
+    let (characters, _) = bytes.as_chunks();
+    let characters: Vec<char> =
+        characters.iter().map(|four| char::from_u32(u32::from_le_bytes(*four)).unwrap_or('\u{fffd}')).collect();
+    let texts: Vec<String> = characters
+        .chunks(longest.max(1))
+        .map(|text| text.iter().collect::<String>().trim_end_matches('\0').to_owned())
+        .collect();
+    Array::texts(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
 /// Cuts fields of a row to the size that `by` gives for this record.
-fn cut(values: &mut Values, by: &'static str, fields: &[&'static str], problems: &mut Vec<FieldProblem>) {
-    let size = values.get(by).and_then(|array| array.to_i64s()).and_then(|values| values.first().copied());
-    let Some(size) = size else {
+fn cut(values: &mut Values, by: &'static str, fields: &[Cut], problems: &mut Vec<FieldProblem>) {
+    if !fields.iter().any(|(field, ..)| values.contains_key(field)) {
+        return;
+    }
+    // What has no count of its own (blanked samples before v0.5) is not padded.
+    let Some(count) = values.get(by) else { return };
+    let Some(size) = count.to_i64s().and_then(|values| values.first().copied()) else {
         problems.push(FieldProblem::Value { field: by.to_owned() });
         return;
     };
-    for field in fields {
-        let Some(value) = values.get_mut(field) else { continue };
-        let found = value.dims().first().copied().unwrap_or(0);
+    for (field, rank, axis) in fields {
+        let Some(value) = values.get_mut(field).filter(|value| value.dims().len() == *rank) else { continue };
+        let found = value.dims()[*axis];
         match usize::try_from(size) {
-            Ok(wanted) if wanted <= found => {
-                let array = Rc::make_mut(value);
-                if let Some(first) = array.shape.as_mut().and_then(|shape| shape.first_mut()) {
-                    *first = wanted;
-                }
-                let length = array.dims().iter().fold(array.dtype.size(), |size, dim| size.saturating_mul(*dim));
-                array.bytes.truncate(length);
-            }
+            Ok(wanted) if wanted == found => {}
+            Ok(wanted) if wanted < found => Rc::make_mut(value).cut(*axis, wanted),
             _ => problems.push(FieldProblem::Length { field, found, expected: size, by }),
         }
     }

@@ -1,15 +1,15 @@
-//! One record of averaged correlations, the same for all versions and layouts.
+//! One record, the same for all versions and layouts.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::error::FieldProblem;
-use super::version::Version;
+use super::version::{FileKind, Version};
 use crate::hdf5::{Array, File};
 
-/// One averaging period: correlations of all beams that were received at once.
+/// What records of correlations and of beam-formed samples have in common: one averaging period.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rawacf {
+pub struct Header {
     /// Name of the record: milliseconds since 1970 (v0.x) or date and time (v1).
     pub name: String,
     /// Radar code, e.g. `sas`.
@@ -52,8 +52,8 @@ pub struct Rawacf {
     pub tau_spacing: i64,
     /// Length of a pulse, us.
     pub tx_pulse_len: i64,
-    /// Noise of the first sequence; `None` in v1.
-    pub noise: Option<f64>,
+    /// Noise of each sequence; `None` in v1.
+    pub noise: Option<Vec<f64>>,
     /// Start of each sequence, s since 1970.
     pub sqn_timestamps: Vec<f64>,
     /// Beam numbers.
@@ -66,6 +66,13 @@ pub struct Rawacf {
     pub lag_pulses: Vec<[i64; 2]>,
     /// Weight of each transmitting antenna; `None` before v0.7 and if v1 leaves it out.
     pub tx_weights: Option<Vec<[f32; 2]>>,
+}
+
+/// Correlations of all beams that were received at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rawacf {
+    /// What it is about.
+    pub header: Header,
     /// Number of beams, ranges and lags.
     pub dims: [usize; 3],
     /// Correlations of the main array, `[beam, range, lag]`.
@@ -74,11 +81,74 @@ pub struct Rawacf {
     pub xcfs: Option<Vec<[f32; 2]>>,
 }
 
+/// Samples of all beams that were received at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bfiq {
+    /// What it is about.
+    pub header: Header,
+    /// Number of antenna arrays, sequences, beams and samples.
+    pub dims: [usize; 4],
+    /// Names of the arrays: `main`, `intf`.
+    pub arrays: Vec<String>,
+    /// Number of ranges.
+    pub num_ranges: i64,
+    /// Phase codes of the pulses, degrees; empty if the record has none.
+    pub pulse_phases: Vec<f64>,
+    /// Samples, `[array, sequence, beam, sample]`.
+    pub data: Vec<[f32; 2]>,
+}
+
+/// What a kind of file holds, record by record.
+pub trait RecordType: Sized {
+    /// The kind.
+    const KIND: FileKind;
+    /// Fields whose values are used besides those of the header.
+    const FIELDS: &'static [&'static str];
+
+    /// Makes a record of the values of its fields, or returns what is wrong.
+    #[doc(hidden)]
+    fn assemble(parts: Assembler<'_>, name: Option<&str>) -> Result<Self, Vec<FieldProblem>>;
+}
+
+/// Fields that the header is made of.
+pub(super) const HEADER: &[&str] = &[
+    "agc_status_word",
+    "beam_azms",
+    "beam_nums",
+    "borealis_git_hash",
+    "data_normalization_factor",
+    "experiment_comment",
+    "experiment_id",
+    "experiment_name",
+    "first_range",
+    "first_range_rtt",
+    "freq",
+    "int_time",
+    "lag_pulses",
+    "lags",
+    "lp_status_word",
+    "noise_at_freq",
+    "num_beams",
+    "num_sequences",
+    "pulses",
+    "range_sep",
+    "rx_sample_rate",
+    "scan_start_marker",
+    "slice_comment",
+    "slice_id",
+    "sqn_timestamps",
+    "station",
+    "tau_spacing",
+    "tx_antenna_phases",
+    "tx_excitations",
+    "tx_pulse_len",
+];
+
 /// Values of the fields of one record.
-pub(super) type Values = HashMap<&'static str, Rc<Array>>;
+pub type Values = HashMap<&'static str, Rc<Array>>;
 
 /// Puts a record together, collecting everything that does not fit.
-pub(super) struct Assembler<'a> {
+pub struct Assembler<'a> {
     pub(super) file: &'a File,
     pub(super) version: &'a Version,
     pub(super) values: &'a Values,
@@ -101,6 +171,12 @@ impl Assembler<'_> {
     fn text(&mut self, field: &'static str) -> String {
         let file = self.file;
         self.take(field, |array| file.texts(array).ok()?.into_iter().next()).unwrap_or_default()
+    }
+
+    /// Takes an array of texts.
+    fn texts(&mut self, field: &'static str) -> Vec<String> {
+        let file = self.file;
+        self.take(field, |array| file.texts(array).ok()).unwrap_or_default()
     }
 
     fn int(&mut self, field: &'static str) -> Option<i64> {
@@ -127,57 +203,40 @@ impl Assembler<'_> {
         }
     }
 
-    /// Returns the shape of the correlations: their own, or the one that the dimension field gives.
-    fn dims(&mut self) -> [usize; 3] {
-        let Some(acfs) = self.values.get("main_acfs") else { return [0; 3] };
-        if let [beams, ranges, lags] = *acfs.dims() {
-            return [beams, ranges, lags];
+    /// Returns the shape of the numbers in `field`: their own, or the one that the dimension field gives.
+    fn dims<const N: usize>(&mut self, field: &'static str, stored: &'static str) -> [usize; N] {
+        let Some(values) = self.values.get(field) else { return [0; N] };
+        if let Ok(dims) = <[usize; N]>::try_from(values.dims()) {
+            return dims;
         }
-        let stored = self.ints("correlation_dimensions");
-        let stored: Option<Vec<usize>> = stored.iter().map(|dim| usize::try_from(*dim).ok()).collect();
-        let fits = |dims: &[usize]| dims.iter().try_fold(1_usize, |n, dim| n.checked_mul(*dim)) == Some(acfs.len());
-        match stored.as_deref() {
-            Some([beams, ranges, lags]) if fits(&[*beams, *ranges, *lags]) => [*beams, *ranges, *lags],
-            _ => {
-                self.unusable("correlation_dimensions");
-                [0; 3]
-            }
-        }
+        let length = values.len();
+        let dims: Option<Vec<usize>> = self.ints(stored).iter().map(|dim| usize::try_from(*dim).ok()).collect();
+        let dims = dims.and_then(|dims| <[usize; N]>::try_from(dims).ok());
+        let fits = |dims: &[usize; N]| dims.iter().try_fold(1_usize, |n, dim| n.checked_mul(*dim)) == Some(length);
+        dims.filter(fits).unwrap_or_else(|| {
+            self.unusable(stored);
+            [0; N]
+        })
     }
 
-    /// Makes the record, or returns what is wrong.
-    pub(super) fn assemble(mut self, name: Option<&str>) -> Result<Rawacf, Vec<FieldProblem>> {
+    /// Takes what all records have in common; `beams` and `by` say how many beams the data has, and which field that is.
+    fn header(&mut self, name: Option<&str>, beams: usize, by: &'static str) -> Header {
         let v1 = self.version.is_v1();
-        let dims = self.dims();
-        let lag_field = if v1 { "lag_pulses" } else { "lags" };
-        let pairs = self.ints(lag_field);
+        let pairs = self.ints(self.lag_field());
         let num_sequences = self.int("num_sequences").unwrap_or_default();
         let sqn_timestamps: Vec<f64> = self.take("sqn_timestamps", Array::to_f64s).unwrap_or_default();
         let beam_nums = self.ints("beam_nums");
         let beam_azms: Vec<f64> = self.take("beam_azms", Array::to_f64s).unwrap_or_default();
-        let noise: Option<Vec<f64>> = self.take("noise_at_freq", Array::to_f64s);
-        let xcfs = self.values.get("xcfs").map(|array| array.len());
+        let noise: Option<Vec<f64>> = self.take("noise_at_freq", Array::to_f64s).filter(|_| !v1);
 
-        self.same_length("sqn_timestamps", sqn_timestamps.len(), "num_sequences", num_sequences);
-        if let (Some(noise), false) = (&noise, v1) {
-            self.same_length("noise_at_freq", noise.len(), "num_sequences", num_sequences);
-        }
-        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.same_length("beam_nums", beam_nums.len(), "main_acfs", count(dims[0]));
-        self.same_length("beam_azms", beam_azms.len(), "main_acfs", count(dims[0]));
-        self.same_length(lag_field, pairs.len() / 2, "main_acfs", count(dims[2]));
-        if let Some(xcfs) = xcfs {
-            self.same_length("xcfs", xcfs, "main_acfs", count(dims.iter().product()));
-        }
-        if dims.contains(&0) || dims[2] < 2 {
-            self.unusable("main_acfs");
-        }
+        self.same_length("beam_nums", beam_nums.len(), by, count(beams));
+        self.same_length("beam_azms", beam_azms.len(), by, count(beams));
         if !sqn_timestamps.iter().all(|time| (0.0..4e9).contains(time)) {
             self.unusable("sqn_timestamps");
         }
         let first = sqn_timestamps.first().copied().unwrap_or_default();
         let weights = if v1 { "tx_excitations" } else { "tx_antenna_phases" };
-        let record = Rawacf {
+        Header {
             name: name.map_or_else(|| record_name(first), str::to_owned),
             station: self.text("station"),
             git_hash: self.text("borealis_git_hash"),
@@ -199,34 +258,98 @@ impl Assembler<'_> {
             lp_status_word: self.int("lp_status_word").unwrap_or_default(),
             tau_spacing: self.int("tau_spacing").unwrap_or_default(),
             tx_pulse_len: self.int("tx_pulse_len").unwrap_or_default(),
-            noise: noise.and_then(|noise| noise.first().copied()),
+            noise,
             sqn_timestamps,
             beam_nums,
             beam_azms,
             pulses: self.ints("pulses"),
             lag_pulses: pairs.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect(),
             tx_weights: self.take(weights, Array::to_complexes),
-            dims,
-            main_acfs: self.take("main_acfs", Array::to_complexes).unwrap_or_default(),
-            xcfs: self.take("xcfs", Array::to_complexes),
-        };
+        }
+    }
+
+    fn lag_field(&self) -> &'static str {
+        if self.version.is_v1() { "lag_pulses" } else { "lags" }
+    }
+
+    fn end<T>(self, record: T) -> Result<T, Vec<FieldProblem>> {
         if self.problems.is_empty() { Ok(record) } else { Err(self.problems) }
+    }
+}
+
+fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+impl RecordType for Rawacf {
+    const KIND: FileKind = FileKind::Rawacf;
+    const FIELDS: &'static [&'static str] = &["correlation_dimensions", "main_acfs", "xcfs"];
+
+    fn assemble(mut parts: Assembler<'_>, name: Option<&str>) -> Result<Self, Vec<FieldProblem>> {
+        let dims: [usize; 3] = parts.dims("main_acfs", "correlation_dimensions");
+        let header = parts.header(name, dims[0], "main_acfs");
+        let lag_field = parts.lag_field();
+        parts.same_length(lag_field, header.lag_pulses.len(), "main_acfs", count(dims[2]));
+        if let Some(xcfs) = parts.values.get("xcfs").map(|array| array.len()) {
+            parts.same_length("xcfs", xcfs, "main_acfs", count(dims.iter().product()));
+        }
+        if dims.contains(&0) || dims[2] < 2 {
+            parts.unusable("main_acfs");
+        }
+        let main_acfs = parts.take("main_acfs", Array::to_complexes).unwrap_or_default();
+        let xcfs = parts.take("xcfs", Array::to_complexes);
+        parts.end(Self { header, dims, main_acfs, xcfs })
+    }
+}
+
+impl RecordType for Bfiq {
+    const KIND: FileKind = FileKind::Bfiq;
+    const FIELDS: &'static [&'static str] = &[
+        "antenna_arrays",
+        "antenna_arrays_order",
+        "bfiq_data",
+        "data",
+        "data_dimensions",
+        "num_ranges",
+        "pulse_phase_offset",
+        "range_gates",
+    ];
+
+    fn assemble(mut parts: Assembler<'_>, name: Option<&str>) -> Result<Self, Vec<FieldProblem>> {
+        let v1 = parts.version.is_v1();
+        let (samples, arrays) = if v1 { ("bfiq_data", "antenna_arrays") } else { ("data", "antenna_arrays_order") };
+        let dims: [usize; 4] = parts.dims(samples, "data_dimensions");
+        let header = parts.header(name, dims[2], samples);
+        let order = parts.texts(arrays);
+        parts.same_length(arrays, order.len(), samples, count(dims[0]));
+        parts.same_length("sqn_timestamps", header.sqn_timestamps.len(), samples, count(dims[1]));
+        if dims.contains(&0) {
+            parts.unusable(samples);
+        }
+        let num_ranges = if v1 {
+            parts.values.get("range_gates").map_or(0, |gates| count(gates.len()))
+        } else {
+            parts.int("num_ranges").unwrap_or_default()
+        };
+        let pulse_phases = parts.take("pulse_phase_offset", Array::to_f64s).unwrap_or_default();
+        let data = parts.take(samples, Array::to_complexes).unwrap_or_default();
+        parts.end(Self { header, dims, arrays: order, num_ranges, pulse_phases, data })
     }
 }
 
 /// Returns the name of a v0.x record that starts at `time` (s since 1970): milliseconds, cut, of the time in rounded
 /// microseconds.
-fn record_name(time: f64) -> String {
+pub(super) fn record_name(time: f64) -> String {
     (micros(time).div_euclid(1000)).to_string()
 }
 
 /// Returns whole microseconds since 1970, the fraction of a second rounded half to even.
 #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and times are checked to lie before 2096")]
-pub(crate) fn micros(time: f64) -> i64 {
+pub fn micros(time: f64) -> i64 {
     (time.trunc() as i64).saturating_mul(1_000_000).saturating_add((time.fract() * 1e6).round_ties_even() as i64)
 }
 
-impl Rawacf {
+impl Header {
     /// Returns the start of the first sequence in microseconds since 1970, rounded half to even.
     pub fn start_micros(&self) -> i64 {
         micros(self.sqn_timestamps.first().copied().unwrap_or_default())

@@ -101,6 +101,20 @@ pub fn check_file(path: &Path, format: Option<Format>, mode: Mode) -> Result<Rep
 /// # Errors
 /// Fails only if the source cannot be read; all that is wrong with the bytes stands in the report.
 pub fn check(source: impl Read, format: Option<Format>, mode: Mode) -> Result<Report, Error> {
+    check_each(source, format, mode, |error| error, |_| Ok(()))
+}
+
+/// As [`check`], and gives each good record to `good`, in order; `failed` makes the caller's error of one of the source.
+///
+/// # Errors
+/// As [`check`], and when `good` does.
+pub fn check_each<E>(
+    source: impl Read,
+    format: Option<Format>,
+    mode: Mode,
+    failed: impl Fn(Error) -> E,
+    mut good: impl FnMut(&RawRecord<'_>) -> Result<(), E>,
+) -> Result<Report, E> {
     let mut report = Report {
         compressed: false,
         format,
@@ -113,7 +127,7 @@ pub fn check(source: impl Read, format: Option<Format>, mode: Mode) -> Result<Re
     };
     let mut reader = match Reader::new(source) {
         Ok(reader) => reader,
-        Err(error) => return stream_error(error, 0, mode, &mut report).map(|()| report),
+        Err(error) => return stream_error(error, 0, mode, &mut report).map(|()| report).map_err(failed),
     };
     report.compressed = reader.is_compressed();
     let mut first = format.is_none();
@@ -128,6 +142,7 @@ pub fn check(source: impl Read, format: Option<Format>, mode: Mode) -> Result<Re
                 match faults {
                     Ok(()) => {
                         report.records += 1;
+                        good(&raw)?;
                         continue;
                     }
                     Err(faults) => {
@@ -142,7 +157,7 @@ pub fn check(source: impl Read, format: Option<Format>, mode: Mode) -> Result<Re
             Err(error) => {
                 let index = if report.records + report.bad_records == 0 { 0 } else { index + 1 };
                 let framing = error.record_offset().is_some();
-                stream_error(error, index, mode, &mut report)?;
+                stream_error(error, index, mode, &mut report).map_err(&failed)?;
                 report.bad_records += u64::from(framing);
                 if !framing {
                     break;
@@ -164,7 +179,7 @@ pub fn check(source: impl Read, format: Option<Format>, mode: Mode) -> Result<Re
                     break;
                 }
                 Err(error) => {
-                    stream_error(error, index + 1, mode, &mut report)?;
+                    stream_error(error, index + 1, mode, &mut report).map_err(&failed)?;
                     break;
                 }
             }

@@ -36,6 +36,39 @@ pub struct Summary {
     pub beams: BTreeSet<i64>,
     /// Channels (`channel`).
     pub channels: BTreeSet<i64>,
+    /// Numbers of ranges (`nrang`).
+    pub ranges: BTreeSet<i64>,
+    /// Numbers of sequences averaged (`nave`).
+    pub sequences: BTreeSet<i64>,
+}
+
+/// What one record is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Number of the record, from 0.
+    pub index: u64,
+    /// Byte of the uncompressed stream where it starts.
+    pub offset: u64,
+    /// Its bytes.
+    pub size: u64,
+    /// Time of the record (for records of a period: start and end); `None` if it has no usable one.
+    pub times: Option<(Timestamp, Timestamp)>,
+    /// Control program (`cp`).
+    pub program: Option<i64>,
+    /// Station (`stid`).
+    pub station: Option<i64>,
+    /// Beam (`bmnum`).
+    pub beam: Option<i64>,
+    /// Channel (`channel`).
+    pub channel: Option<i64>,
+    /// Frequency (`tfreq`), kHz.
+    pub frequency: Option<i64>,
+    /// Sequences averaged (`nave`).
+    pub sequences: Option<i64>,
+    /// Ranges (`nrang`).
+    pub ranges: Option<i64>,
+    /// Scan flag (`scan`).
+    pub scan: Option<i64>,
 }
 
 /// The scalars that count here.
@@ -50,6 +83,10 @@ struct Scalars {
     station: Option<i64>,
     beam: Option<i64>,
     channel: Option<i64>,
+    frequency: Option<i64>,
+    sequences: Option<i64>,
+    ranges: Option<i64>,
+    scan: Option<i64>,
 }
 
 impl Scalars {
@@ -79,6 +116,10 @@ impl Scalars {
             "stid" => self.station = whole,
             "bmnum" => self.beam = whole,
             "channel" => self.channel = whole,
+            "tfreq" => self.frequency = whole,
+            "nave" => self.sequences = whole,
+            "nrang" => self.ranges = whole,
+            "scan" => self.scan = whole,
             _ => {}
         }
     }
@@ -123,7 +164,31 @@ fn scalars(raw: &RawRecord<'_>) -> Result<Scalars, Error> {
     Ok(scalars)
 }
 
-/// Reads the scalars of every record; `None` if the stream has no record.
+impl Head {
+    /// Reads the scalars of a record.
+    ///
+    /// # Errors
+    /// Fails if one of them is bad; vectors are not looked at.
+    pub fn of(raw: &RawRecord<'_>) -> Result<Self, Error> {
+        let scalars = scalars(raw)?;
+        Ok(Self {
+            index: raw.index,
+            offset: raw.offset,
+            size: raw.bytes.len() as u64,
+            times: scalars.times(),
+            program: scalars.program,
+            station: scalars.station,
+            beam: scalars.beam,
+            channel: scalars.channel,
+            frequency: scalars.frequency,
+            sequences: scalars.sequences,
+            ranges: scalars.ranges,
+            scan: scalars.scan,
+        })
+    }
+}
+
+/// Reads the scalars of every record.
 ///
 /// # Errors
 /// Fails at the first record that is bad or has no time.
@@ -150,6 +215,8 @@ pub fn summarise(source: impl Read) -> Result<Summary, Error> {
                     stations: BTreeSet::new(),
                     beams: BTreeSet::new(),
                     channels: BTreeSet::new(),
+                    ranges: BTreeSet::new(),
+                    sequences: BTreeSet::new(),
                 })
             }
         };
@@ -159,6 +226,8 @@ pub fn summarise(source: impl Read) -> Result<Summary, Error> {
         summary.stations.extend(scalars.station);
         summary.beams.extend(scalars.beam);
         summary.channels.extend(scalars.channel);
+        summary.ranges.extend(scalars.ranges);
+        summary.sequences.extend(scalars.sequences);
     }
     summary.ok_or(Error::Empty)
 }

@@ -22,16 +22,18 @@ mod meta;
 mod model;
 mod parse;
 mod read;
+mod select;
 mod tables;
 mod write;
 
-pub use check::{Gap, Mode, Problem, Report, check, check_file};
+pub use check::{Gap, Mode, Problem, Report, check, check_each, check_file};
 pub use error::{Error, FieldFault};
 pub use json::{dump, write_json};
-pub use meta::{Summary, probe, summarise};
+pub use meta::{Head, Summary, probe, summarise};
 pub use model::{Elements, Field, Kind, Record, Scalar, Vector};
 pub use parse::{FieldRef, Fields, RawRecord, TextMode, VectorRef};
 pub use read::Reader;
+pub use select::{Numbers, Selection};
 pub use tables::{Entry, Format};
 pub use write::{RecordBuilder, Writer, encode};
 

@@ -95,6 +95,47 @@ impl Array {
         self.len() == 0
     }
 
+    /// Returns texts of fixed length; none if it holds something else.
+    pub fn fixed_texts(&self) -> Vec<String> {
+        match self.dtype {
+            Dtype::Text { size: 1.. } => self.bytes.chunks(self.dtype.size()).map(super::read::fixed_text).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns the value in words for messages: a number or text, or type and shape.
+    pub fn brief(&self) -> String {
+        if let ([text], true) = (self.fixed_texts().as_slice(), self.dims().is_empty()) {
+            return format!("{text:?}");
+        }
+        if self.len() <= 16 {
+            if let Some(numbers) = self.to_i64s() {
+                return format!("{numbers:?}");
+            }
+            if let Some(numbers) = self.to_f64s() {
+                return format!("{numbers:?}");
+            }
+        }
+        format!("{} {:?}", self.dtype, self.dims())
+    }
+
+    /// Keeps the first `length` places of an axis.
+    pub fn cut(&mut self, axis: usize, length: usize) {
+        let dims = self.dims().to_vec();
+        let Some(old) = dims.get(axis).copied().filter(|old| length < *old) else { return };
+        let place = dims[axis + 1..].iter().fold(self.dtype.size(), |size, dim| size.saturating_mul(*dim));
+        let mut kept = Vec::new();
+        if place > 0 {
+            for block in self.bytes.chunks(place.saturating_mul(old)) {
+                kept.extend_from_slice(&block[..(place * length).min(block.len())]);
+            }
+        }
+        self.bytes = kept;
+        if let Some(shape) = &mut self.shape {
+            shape[axis] = length;
+        }
+    }
+
     /// Returns whole numbers (and truth values as 0 and 1), if all are such and fit.
     pub fn to_i64s(&self) -> Option<Vec<i64>> {
         to_i64s(&self.dtype, &self.bytes)

@@ -26,7 +26,7 @@ pub use dtype::Dtype;
 pub use error::{Error, Fault};
 pub use object::Object;
 pub use read::{Attribute, Dataset, File, Link};
-pub use write::{FileWriter, GroupWriter, Storage};
+pub use write::{FileWriter, GroupWriter, RowWriter, Storage};
 
 /// Walks all groups of a file in memory and reads every dataset and attribute; never panics.
 ///

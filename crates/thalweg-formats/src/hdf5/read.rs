@@ -379,6 +379,19 @@ impl File {
         }
     }
 
+    /// Returns texts of variable length as texts of fixed length, and anything else as it is.
+    ///
+    /// # Errors
+    /// As [`File::texts`].
+    pub fn fixed(&self, array: Array) -> Result<Array, Error> {
+        if array.dtype != Dtype::VarText {
+            return Ok(array);
+        }
+        let texts = self.texts(&array)?;
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        Ok(Array { shape: array.shape, ..Array::texts(&texts) })
+    }
+
     fn heap_text(&self, place: &[u8]) -> Result<String, Failure> {
         const WHAT: &str = "global heap";
         let mut place = Bytes::new(place, WHAT);
@@ -518,7 +531,7 @@ fn link_message(message: &[u8]) -> Result<Option<(String, u64)>, Fault> {
 }
 
 /// Cuts padding off: everything from the first NUL on, or blanks at the end.
-fn fixed_text(bytes: &[u8]) -> String {
+pub(super) fn fixed_text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }

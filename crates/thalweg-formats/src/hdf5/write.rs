@@ -1,5 +1,6 @@
 //! Writing files in the oldest layout, which every reader knows.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -128,7 +129,8 @@ impl GroupWriter {
     /// Fails for a type that is not written.
     pub fn attribute(&self, name: &str, value: &Array) -> Result<(), Error> {
         let path = self.child(name);
-        let dtype = supported(&path, value)?;
+        let value = there(value);
+        let dtype = supported(&path, &value)?;
         guarded(&path, || self.group.set_attr_typed(name, dtype, value.bytes.clone()))
     }
 
@@ -144,14 +146,11 @@ impl GroupWriter {
         attributes: &[(&str, Array)],
     ) -> Result<(), Error> {
         let path = self.child(name);
-        supported(&path, value)?;
-        let dataset = guarded(&path, || self.create(name, value, storage))?;
+        let value = there(value);
+        supported(&path, &value)?;
+        let dataset = guarded(&path, || self.create(name, &value, storage))?;
         guarded(&path, || dataset.write_raw_bytes(&value.bytes))?;
-        for (name, value) in attributes {
-            let dtype = supported(&path, value)?;
-            guarded(&path, || dataset.set_attr_typed(name, dtype, value.bytes.clone()))?;
-        }
-        Ok(())
+        notes(&dataset, &path, attributes)
     }
 
     fn create(&self, name: &str, value: &Array, storage: &Storage) -> rust_hdf5::Result<H5Dataset> {
@@ -166,6 +165,71 @@ impl GroupWriter {
         builder.create(name)
     }
 
+    /// Makes a dataset `[count, dims ...]` that is written row by row, deflated.
+    ///
+    /// # Errors
+    /// Fails for a type that is not written.
+    pub fn rows(
+        &self,
+        name: &str,
+        dtype: &Dtype,
+        count: usize,
+        dims: &[usize],
+        level: u32,
+    ) -> Result<RowWriter, Error> {
+        let shape: Vec<usize> = std::iter::once(count).chain(dims.iter().copied()).collect();
+        self.in_rows(name, dtype, shape, dims.iter().product::<usize>() * dtype.size(), level)
+    }
+
+    /// Makes a dataset of one dimension that is written piece by piece, `count` of `length` elements each, deflated.
+    ///
+    /// # Errors
+    /// As [`GroupWriter::rows`].
+    pub fn run(
+        &self,
+        name: &str,
+        dtype: &Dtype,
+        count: usize,
+        length: usize,
+        level: u32,
+        attributes: &[(&str, Array)],
+    ) -> Result<RowWriter, Error> {
+        let rows = self.in_rows(name, dtype, vec![count * length], length * dtype.size(), level)?;
+        if let Some(dataset) = &rows.dataset {
+            notes(dataset, &rows.path, attributes)?;
+        }
+        Ok(rows)
+    }
+
+    fn in_rows(
+        &self,
+        name: &str,
+        dtype: &Dtype,
+        shape: Vec<usize>,
+        row: usize,
+        level: u32,
+    ) -> Result<RowWriter, Error> {
+        let path = self.child(name);
+        if shape.contains(&0) {
+            // Nothing will ever be in it, and chunks have an extent.
+            let empty = Array { dtype: dtype.clone(), shape: Some(shape), bytes: Vec::new() };
+            self.dataset(name, &empty, &Storage::Contiguous, &[])?;
+            return Ok(RowWriter { dataset: None, path, size: 0, pending: Vec::new(), next: 0 });
+        }
+        let all = shape[0] * shape[1..].iter().product::<usize>() * dtype.size();
+        let count = all / row;
+        let rows = (CHUNK / row).clamp(1, count);
+        let mut chunk = shape.clone();
+        chunk[0] = rows * (shape[0] / count);
+        let frame = Array { dtype: dtype.clone(), shape: Some(shape), bytes: Vec::new() };
+        let known = datatype(dtype).is_some();
+        if !known {
+            return Err(Error::Write { name: path, message: format!("the type {dtype} is not written") });
+        }
+        let dataset = guarded(&path, || self.create(name, &frame, &Storage::Deflate { level, chunk }))?;
+        Ok(RowWriter { dataset: Some(dataset), path, size: rows * row, pending: Vec::new(), next: 0 })
+    }
+
     /// Makes a hard link in this group to the object at `path` (from the root).
     ///
     /// # Errors
@@ -173,6 +237,76 @@ impl GroupWriter {
     pub fn link(&self, name: &str, path: &str) -> Result<(), Error> {
         guarded(&self.child(name), || self.group.link(name, path))
     }
+}
+
+/// Bytes that a chunk of rows has at most, unless one row has more.
+const CHUNK: usize = 1 << 20;
+
+/// A dataset that is written row by row; it is complete after [`RowWriter::finish`].
+pub struct RowWriter {
+    /// None if it has no elements.
+    dataset: Option<H5Dataset>,
+    path: String,
+    /// Bytes of a chunk.
+    size: usize,
+    pending: Vec<u8>,
+    next: usize,
+}
+
+impl std::fmt::Debug for RowWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RowWriter").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl RowWriter {
+    /// Appends the bytes of a row.
+    ///
+    /// # Errors
+    /// Fails if they cannot be written.
+    pub fn push(&mut self, row: &[u8]) -> Result<(), Error> {
+        if self.dataset.is_none() {
+            return Ok(());
+        }
+        self.pending.extend_from_slice(row);
+        if self.pending.len() >= self.size { self.chunk() } else { Ok(()) }
+    }
+
+    fn chunk(&mut self) -> Result<(), Error> {
+        let Some(dataset) = &self.dataset else { return Ok(()) };
+        guarded(&self.path, || dataset.write_chunk(self.next, &self.pending))?;
+        self.next += 1;
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    /// As [`RowWriter::push`].
+    pub fn finish(mut self) -> Result<(), Error> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        // The last chunk reaches beyond the extent.
+        self.pending.resize(self.size, 0);
+        self.chunk()
+    }
+}
+
+fn notes(dataset: &H5Dataset, path: &str, attributes: &[(&str, Array)]) -> Result<(), Error> {
+    for (name, value) in attributes {
+        let value = there(value);
+        let dtype = supported(path, &value)?;
+        guarded(path, || dataset.set_attr_typed(name, dtype, value.bytes.clone()))?;
+    }
+    Ok(())
+}
+
+/// Text in a null dataspace, or of no bytes, means the empty text; that is written as one NUL.
+fn there(value: &Array) -> Cow<'_, Array> {
+    let none = value.shape.is_none() || (value.bytes.is_empty() && value.dims().is_empty());
+    if value.dtype.is_text() && none { Cow::Owned(Array::text("")) } else { Cow::Borrowed(value) }
 }
 
 fn supported(path: &str, value: &Array) -> Result<DatatypeMessage, Error> {

@@ -8,4 +8,5 @@ mod dmap_damage;
 mod hdf5_samples;
 mod hdf5_write;
 mod mutate;
+mod restructure;
 mod synth;

@@ -35,7 +35,7 @@ fn made_up_files_are_read_back(#[case] layout: SynthLayout) {
     assert_ne!(first, other);
     assert_eq!(std::fs::read(&paths[0]).unwrap(), std::fs::read(&paths[1]).unwrap());
     assert_eq!(first[17].dims, [1, 30, 23]);
-    assert_eq!(first[17].beam_nums, [1]);
+    assert_eq!(first[17].header.beam_nums, [1]);
     let probe = probe(&paths[0]).unwrap();
     assert_eq!(probe.coverage.start.to_string(), "2024-03-01T22:00:00.11035Z");
     assert_eq!(probe.fields["slice"], Value::Int(2));

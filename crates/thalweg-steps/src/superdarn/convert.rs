@@ -1,14 +1,14 @@
-//! A Borealis rawacf record as DMAP RAWACF records, one per beam.
+//! A Borealis record as DMAP records, one per beam: rawacf as RAWACF, bfiq as IQDAT.
 //!
-//! All arithmetic on correlations is in 64 bits, rounded once to 32.
+//! All arithmetic is in 64 bits; correlations are rounded once to 32, samples cut to 16.
 
 use std::path::Path;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use thalweg_formats::borealis::{Rawacf, Version};
-use thalweg_formats::dmap::{self, RecordBuilder, Scalar};
+use thalweg_formats::borealis::{Bfiq, Header, Rawacf, RecordType, Version, micros as micros_of};
+use thalweg_formats::dmap::{self, Elements, RecordBuilder, Scalar};
 
 use crate::error::Error;
 
@@ -24,6 +24,8 @@ pub(super) struct Settings<'a> {
     /// Slice to use when the record does not say.
     pub(super) slice: Option<i16>,
     pub(super) scaling: f64,
+    /// Give what the reference software gives, its faults included.
+    pub(super) compat: bool,
 }
 
 /// Room that is used again for each record.
@@ -33,11 +35,23 @@ pub(super) struct Scratch {
     power: Vec<f32>,
     ranges: Vec<i16>,
     pairs: Vec<i16>,
+    samples: Vec<i16>,
+}
+
+/// A record that DMAP has a form for.
+pub(super) trait Convert: RecordType {
+    fn header(&self) -> &Header;
+
+    /// Appends the DMAP records of all beams to `out`; returns how many.
+    ///
+    /// # Errors
+    /// Fails if a value does not fit its field or one that is needed is missing.
+    fn append(&self, settings: &Settings<'_>, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<usize, Error>;
 }
 
 struct Beam<'a, 'b> {
     settings: &'a Settings<'a>,
-    record: &'a Rawacf,
+    record: &'a Header,
     out: RecordBuilder<'b>,
 }
 
@@ -84,6 +98,15 @@ impl Beam<'_, '_> {
         self.put(field, Scalar::Float(value))
     }
 
+    fn vector(&mut self, field: &'static str, shape: &[usize], data: Elements) -> Result<(), Error> {
+        self.out.vector(field, shape, &data).map_err(|source| self.unwritable(source))
+    }
+
+    fn finish(self) -> Result<(), Error> {
+        let path = self.settings.path;
+        self.out.finish().map_err(|source| Error::WriteDmap { path: path.to_owned(), source: Box::new(source) })
+    }
+
     fn text(&mut self, field: &'static str, value: String) -> Result<(), Error> {
         self.put(field, Scalar::Text(value))
     }
@@ -113,41 +136,87 @@ fn antennas(weights: &[[f32; 2]]) -> i16 {
     bits.cast_signed()
 }
 
-/// Appends the DMAP records of all beams of `record` to `out`; returns how many.
-///
-/// # Errors
-/// Fails if a value does not fit its field or one that is needed is missing.
-pub(super) fn append_record(
-    settings: &Settings<'_>,
-    record: &Rawacf,
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) -> Result<usize, Error> {
-    let beams = record.dims[0];
-    for beam in 0..beams {
-        let mut writer = Beam { settings, record, out: RecordBuilder::new(out) };
-        scalars(&mut writer, beam)?;
-        vectors(&mut writer, beam, scratch)?;
-        let Beam { out, .. } = writer;
-        out.finish().map_err(|source| Error::WriteDmap { path: settings.path.to_owned(), source: Box::new(source) })?;
+impl Convert for Rawacf {
+    fn header(&self) -> &Header {
+        &self.header
     }
-    Ok(beams)
+
+    fn append(&self, settings: &Settings<'_>, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<usize, Error> {
+        let [beams, ranges, _] = self.dims;
+        for beam in 0..beams {
+            let mut w = Beam { settings, record: &self.header, out: RecordBuilder::new(out) };
+            let version = settings.version;
+            let transmitting = match (&self.header.tx_weights, version.is_v1() || version.minor >= 7) {
+                (_, false) => -1,
+                (Some(weights), true) => antennas(weights),
+                (None, true) => {
+                    let field = if version.is_v1() { "tx_excitations" } else { "tx_antenna_phases" };
+                    let (path, record) = (settings.path.to_owned(), self.header.name.clone());
+                    return Err(Error::Needed { path, record, field });
+                }
+            };
+            common(&mut w, beam, Common { transmitting, ranges, cross: self.xcfs.is_some() })?;
+            w.int("rawacf.revision.major", 1)?;
+            w.int("rawacf.revision.minor", 0)?;
+            w.text("combf", comment(settings, &self.header, beams))?;
+            w.float("thr", 0.0)?;
+            correlations(&mut w, self, beam, scratch)?;
+            w.finish()?;
+        }
+        Ok(beams)
+    }
 }
 
-fn scalars(w: &mut Beam<'_, '_>, beam: usize) -> Result<(), Error> {
+impl Convert for Bfiq {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn append(&self, settings: &Settings<'_>, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<usize, Error> {
+        let [arrays, sequences, beams, samples] = self.dims;
+        let header = &self.header;
+        if self.pulse_phases.iter().any(|phase| *phase != 0.0) {
+            let (path, record) = (settings.path.to_owned(), header.name.clone());
+            return Err(Error::PhaseCodes { path, record });
+        }
+        let version = settings.version;
+        // The reference compares text with bytes there, and finds no interferometer.
+        let blind = settings.compat && (version.is_v1() || version.minor >= 7);
+        let cross = !blind && self.arrays.iter().any(|array| array == "intf");
+        for beam in 0..beams {
+            let mut w = Beam { settings, record: header, out: RecordBuilder::new(out) };
+            let ranges = usize::try_from(self.num_ranges).map_err(|_| w.unfit("nrang", self.num_ranges))?;
+            common(&mut w, beam, Common { transmitting: -1, ranges, cross })?;
+            w.text("combf", comment(settings, header, beams))?;
+            w.int("iqdata.revision.major", 1)?;
+            w.int("iqdata.revision.minor", 0)?;
+            let count = |w: &Beam<'_, '_>, field, n: usize| i32::try_from(n).map_err(|_| w.unfit(field, n));
+            for (field, n) in [("seqnum", sequences), ("chnnum", arrays), ("smpnum", samples)] {
+                let n = count(&w, field, n)?;
+                w.int(field, n)?;
+            }
+            let skipped = whole(f64::from(header.first_range / header.range_sep).trunc());
+            let skipped = skipped.and_then(|skipped| i32::try_from(skipped).ok());
+            w.int("skpnum", skipped.ok_or_else(|| w.unfit("skpnum", header.first_range))?)?;
+            iq_vectors(&mut w, self, beam, scratch)?;
+            w.finish()?;
+        }
+        Ok(beams)
+    }
+}
+
+/// What differs between the kinds, of the scalars that both have.
+struct Common {
+    transmitting: i16,
+    ranges: usize,
+    cross: bool,
+}
+
+fn common(w: &mut Beam<'_, '_>, beam: usize, of: Common) -> Result<(), Error> {
     let (settings, record) = (w.settings, w.record);
     let version = settings.version;
     let micros = record.start_micros();
     let start = civil(micros).ok_or_else(|| w.unfit("time.yr", micros))?;
-    let transmitting = match (&record.tx_weights, version.is_v1() || version.minor >= 7) {
-        (_, false) => -1,
-        (Some(weights), true) => antennas(weights),
-        (None, true) => {
-            let field = if version.is_v1() { "tx_excitations" } else { "tx_antenna_phases" };
-            let (path, record) = (settings.path.to_owned(), record.name.clone());
-            return Err(Error::Needed { path, record, field });
-        }
-    };
     let channel = match (record.slice_id, settings.slice) {
         (Some(slice), _) => slice,
         (None, Some(slice)) => slice.into(),
@@ -170,7 +239,7 @@ fn scalars(w: &mut Beam<'_, '_>, beam: usize) -> Result<(), Error> {
     w.short("time.mt", start.minute().into())?;
     w.short("time.sc", start.second().into())?;
     w.int("time.us", start.subsec_nanosecond() / 1000)?;
-    w.short("txpow", transmitting.into())?;
+    w.short("txpow", of.transmitting.into())?;
     w.short("nave", record.num_sequences)?;
     w.short("atten", 0)?;
     w.cut("lagfr", record.first_range_rtt.into())?;
@@ -178,7 +247,8 @@ fn scalars(w: &mut Beam<'_, '_>, beam: usize) -> Result<(), Error> {
     w.short("ercod", 0)?;
     w.short("stat.agc", record.agc_status_word)?;
     w.short("stat.lopwr", record.lp_status_word)?;
-    w.float("noise.search", round(record.noise.unwrap_or(0.0)))?;
+    let noise = record.noise.as_ref().and_then(|noise| noise.first().copied());
+    w.float("noise.search", round(noise.unwrap_or(0.0)))?;
     w.float("noise.mean", 0.0)?;
     w.short("channel", channel)?;
     w.short("bmnum", record.beam_nums[beam])?;
@@ -193,42 +263,44 @@ fn scalars(w: &mut Beam<'_, '_>, beam: usize) -> Result<(), Error> {
     w.short("txpl", record.tx_pulse_len)?;
     w.short("mpinc", record.tau_spacing)?;
     w.length("mppul", record.pulses.len())?;
-    w.length("mplgs", record.dims[2] - 1)?;
-    w.length("nrang", record.dims[1])?;
+    w.length("mplgs", record.lag_pulses.len().saturating_sub(1))?;
+    w.length("nrang", of.ranges)?;
     w.cut("frang", record.first_range.round_ties_even().into())?;
     w.cut("rsep", record.range_sep.round_ties_even().into())?;
-    w.short("xcf", record.xcfs.is_some().into())?;
+    w.short("xcf", of.cross.into())?;
     w.short("tfreq", record.freq)?;
     w.int("mxpwr", -1)?;
-    w.int("lvmax", 20000)?;
-    w.int("rawacf.revision.major", 1)?;
-    w.int("rawacf.revision.minor", 0)?;
-    w.text("combf", comment(settings, record))?;
-    w.float("thr", 0.0)
+    w.int("lvmax", 20000)
 }
 
-fn comment(settings: &Settings<'_>, record: &Rawacf) -> String {
+fn comment(settings: &Settings<'_>, record: &Header, beams: usize) -> String {
     let detail = if settings.version.is_v1() {
         String::new()
     } else {
         format!(" record {} with scaling factor = {}", record.name, settings.scaling)
     };
     format!(
-        "Converted from Borealis file: {}{detail} ; Number of beams in record: {} ; {} ; {}",
-        settings.source_name, record.dims[0], record.experiment_comment, record.slice_comment
+        "Converted from Borealis file: {}{detail} ; Number of beams in record: {beams} ; {} ; {}",
+        settings.source_name, record.experiment_comment, record.slice_comment
     )
 }
 
-fn vectors(w: &mut Beam<'_, '_>, beam: usize, scratch: &mut Scratch) -> Result<(), Error> {
-    let (settings, record) = (w.settings, w.record);
+/// The tables of pulses and lags.
+fn tables(w: &mut Beam<'_, '_>, scratch: &mut Scratch) -> Result<(), Error> {
+    let record = w.record;
+    let lags = record.lag_pulses.len();
+    shorts(w, "ptab", &mut scratch.pairs, record.pulses.iter().copied(), &[record.pulses.len()])?;
+    shorts(w, "ltab", &mut scratch.pairs, record.lag_pulses.iter().flatten().copied(), &[lags, 2])
+}
+
+fn correlations(w: &mut Beam<'_, '_>, record: &Rawacf, beam: usize, scratch: &mut Scratch) -> Result<(), Error> {
+    let settings = w.settings;
     let [_, ranges, lags] = record.dims;
     let scaling = if settings.version.is_v1() { 1.0 } else { settings.scaling };
-    let factor = record.data_normalization_factor;
+    let factor = record.header.data_normalization_factor;
     let k = 32767.0 * 32767.0 * scaling / (factor * factor);
 
-    shorts(w, "ptab", &mut scratch.pairs, record.pulses.iter().copied(), &[record.pulses.len()])?;
-    shorts(w, "ltab", &mut scratch.pairs, record.lag_pulses.iter().flatten().copied(), &[lags, 2])?;
-
+    tables(w, scratch)?;
     let plane = ranges * lags;
     let acfs = &record.main_acfs[beam * plane..][..plane];
     scratch.power.clear();
@@ -259,6 +331,63 @@ fn vectors(w: &mut Beam<'_, '_>, beam: usize, scratch: &mut Scratch) -> Result<(
         None => result,
     };
     result.map_err(|source| w.unwritable(source))
+}
+
+/// Times and places of the sequences, and the samples: for each sequence one array after the other.
+fn iq_vectors(w: &mut Beam<'_, '_>, record: &Bfiq, beam: usize, scratch: &mut Scratch) -> Result<(), Error> {
+    let (settings, header) = (w.settings, w.record);
+    let [arrays, sequences, beams, samples] = record.dims;
+    tables(w, scratch)?;
+    let mut seconds = Vec::with_capacity(sequences);
+    let mut rest = Vec::with_capacity(sequences);
+    for time in &header.sqn_timestamps {
+        let (second, micros) = if settings.compat {
+            // The reference takes seconds for milliseconds.
+            (whole((time / 1000.0).floor()), whole(((time % 1000.0) * 1000.0).trunc()))
+        } else {
+            let micros = micros_of(*time);
+            (Some(micros.div_euclid(1_000_000)), Some(micros.rem_euclid(1_000_000)))
+        };
+        let fit = |value: Option<i64>| value.and_then(|value| i32::try_from(value).ok());
+        seconds.push(fit(second).ok_or_else(|| w.unfit("tsc", time))?);
+        rest.push(fit(micros).ok_or_else(|| w.unfit("tus", time))?);
+    }
+    let noise: Vec<f32> = match &header.noise {
+        Some(noise) => noise.iter().copied().map(round).collect(),
+        None => vec![0.0; sequences],
+    };
+    let width = 2 * arrays * samples;
+    let total = width.checked_mul(sequences).and_then(|total| i32::try_from(total).ok());
+    let total = total.ok_or_else(|| w.unfit("toff", width))?;
+    let width = i32::try_from(width).map_err(|_| w.unfit("tsze", width))?;
+    let offsets: Vec<i32> = (0..total).step_by(usize::try_from(width).unwrap_or(1).max(1)).collect();
+    let each = [sequences];
+    w.vector("tsc", &each, Elements::Int(seconds))?;
+    w.vector("tus", &each, Elements::Int(rest))?;
+    w.vector("tatten", &each, Elements::Short(vec![0; sequences]))?;
+    w.vector("tnoise", &each, Elements::Float(noise))?;
+    w.vector("toff", &each, Elements::Int(offsets))?;
+    w.vector("tsze", &each, Elements::Int(vec![width; sequences]))?;
+
+    let scaling = if settings.version.is_v1() { 1.0 } else { settings.scaling };
+    let factor = header.data_normalization_factor;
+    scratch.samples.clear();
+    for sequence in 0..sequences {
+        for array in 0..arrays {
+            let from = ((array * sequences + sequence) * beams + beam) * samples;
+            let values = record.data[from..][..samples].as_flattened();
+            scratch
+                .samples
+                .extend(values.iter().map(|value| cut_sample(f64::from(*value) / factor * 32767.0 * scaling)));
+        }
+    }
+    let length = scratch.samples.len();
+    w.out.shorts("data", &[length], &scratch.samples).map_err(|source| w.unwritable(source))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the range is limited before, and the fraction is to go")]
+fn cut_sample(value: f64) -> i16 {
+    value.clamp(-32768.0, 32767.0) as i16
 }
 
 fn shorts(

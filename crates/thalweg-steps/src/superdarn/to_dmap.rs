@@ -1,18 +1,16 @@
-//! `superdarn to-dmap`: Borealis rawacf files of any version and layout as one DMAP RAWACF file.
+//! `superdarn to-dmap`: Borealis files of any version and layout as one DMAP file: rawacf as RAWACF, bfiq as IQDAT.
 
 use std::collections::BTreeMap;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use thalweg_formats::borealis::{Outcome, RawacfFile, RecordProblem};
-use thalweg_formats::dmap::Writer;
+use thalweg_formats::borealis::{self, Bfiq, FileKind, Outcome, Rawacf, RecordFile, RecordProblem};
 
-use super::convert::{Scratch, Settings, append_record};
+use super::convert::{Convert, Scratch, Settings};
 use super::stations::station_id;
 use crate::context::{Verb, VerbContext};
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::DmapOutput;
 
 /// Options of [`to_dmap`].
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +21,8 @@ pub struct ToDmapOptions {
     pub slice: Option<u8>,
     /// Factor on all correlations (v0.x only; v1 files are never scaled).
     pub scaling: f64,
-    /// Gives what the reference software gives, its faults included. Makes no difference for rawacf.
+    /// Gives what the reference software gives, its faults included: in IQDAT times of sequences that are 1000 times too
+    /// small, and no interferometer from v0.7 on. Makes no difference for rawacf.
     pub compat: bool,
     /// Accepts any type that loses nothing, and says so, instead of exactly those of the version.
     pub lenient: bool,
@@ -85,7 +84,7 @@ impl Verb for ToDmap {
     }
 }
 
-/// Converts rawacf files to one DMAP file, record by record, one DMAP record per beam.
+/// Converts rawacf or bfiq files to one DMAP file, record by record, one DMAP record per beam.
 ///
 /// The output appears under its name when it is complete, and not at all if anything fails. A half-written last record
 /// of a v1 file is left out and told as a warning; any other bad record fails the conversion after all have been
@@ -93,7 +92,8 @@ impl Verb for ToDmap {
 ///
 /// # Errors
 /// Data: an input is damaged, of an unknown version, has bad records, an unknown station, or values that do not fit.
-/// Data: an input is bad, is not rawacf, or does not say its slice. Refused: the output exists or is an input.
+/// Data: an input is of another kind than rawacf and bfiq, or than the one before it; has phase codes, which IQDAT cannot
+/// hold; or does not say its slice. Refused: the output exists or is an input.
 pub fn to_dmap(
     inputs: &[PathBuf],
     output: &Path,
@@ -112,22 +112,18 @@ fn convert(
     if inputs.is_empty() {
         return Err(Error::NoInput);
     }
-    let (target, file) = Output::create(output, inputs, options.force)?;
-    let compress = output.extension().is_some_and(|extension| extension == "bz2");
-    let mut writer = Writer::new(BufWriter::with_capacity(256 << 10, file), compress);
+    let mut target = DmapOutput::create(output, inputs, options.force)?;
     let mut summary = ToDmapSummary::default();
     let mut scratch = Scratch::default();
+    let mut kind = None;
     for input in inputs {
-        let mut conversion = Conversion { path: input, output, options, context, summary: &mut summary };
-        conversion.run(&mut writer, &mut scratch)?;
+        let mut conversion = Conversion { path: input, options, context, summary: &mut summary };
+        let found = conversion.run(&mut target, &mut scratch)?;
+        if *kind.get_or_insert(found) != found {
+            return Err(Error::MixedKinds { path: input.clone() });
+        }
     }
-    let write = |source| Error::WriteDmap { path: output.to_owned(), source: Box::new(source) };
-    let buffer = writer.finish().map_err(write)?;
-    let file = buffer.into_inner().map_err(|error| {
-        let source = error.into_error();
-        Error::Io { action: "write", path: output.to_owned(), source }
-    })?;
-    summary.bytes = target.publish(&file)?;
+    summary.bytes = target.publish()?;
     context.count("records_read", summary.records_read);
     context.count("records_written", summary.records_written);
     if !summary.dropped.is_empty() {
@@ -139,16 +135,37 @@ fn convert(
 /// One input on its way.
 struct Conversion<'a> {
     path: &'a Path,
-    output: &'a Path,
     options: &'a ToDmapOptions,
     context: &'a VerbContext,
     summary: &'a mut ToDmapSummary,
 }
 
 impl Conversion<'_> {
-    fn run<W: std::io::Write>(&mut self, writer: &mut Writer<W>, scratch: &mut Scratch) -> Result<(), Error> {
-        let bad_file = |source| Error::Borealis { path: self.path.to_owned(), source: Box::new(source) };
-        let mut file = RawacfFile::open(self.path, self.options.lenient).map_err(bad_file)?;
+    fn bad_file(&self) -> impl Fn(borealis::Error) -> Error + use<> {
+        let path = self.path.to_owned();
+        move |source| Error::Borealis { path: path.clone(), source: Box::new(source) }
+    }
+
+    /// Converts the file, whichever of the two kinds it is; returns which.
+    fn run(&mut self, target: &mut DmapOutput, scratch: &mut Scratch) -> Result<FileKind, Error> {
+        let lenient = self.options.lenient;
+        match RecordFile::<Rawacf>::open(self.path, lenient) {
+            Ok(file) => self.records(file, target, scratch).map(|()| FileKind::Rawacf),
+            Err(borealis::Error::WrongKind { found: FileKind::Bfiq, .. }) => {
+                let file = RecordFile::<Bfiq>::open(self.path, lenient).map_err(self.bad_file())?;
+                self.records(file, target, scratch).map(|()| FileKind::Bfiq)
+            }
+            Err(error) => Err(self.bad_file()(error)),
+        }
+    }
+
+    fn records<T: Convert>(
+        &mut self,
+        mut file: RecordFile<T>,
+        target: &mut DmapOutput,
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
+        let bad_file = self.bad_file();
         let base = self.path.file_name().unwrap_or_default().to_string_lossy();
         let source_name = self.options.source_name.as_deref().unwrap_or(&base);
         let version = file.version().clone();
@@ -158,7 +175,7 @@ impl Conversion<'_> {
         let mut bad: Vec<RecordProblem> = Vec::new();
         let mut bytes = Vec::new();
         let mut station: Option<(String, i16)> = None;
-        while let Some(outcome) = file.next_record().map_err(bad_file)? {
+        while let Some(outcome) = file.next_record().map_err(&bad_file)? {
             self.summary.records_read += 1;
             let record = match outcome {
                 Outcome::Good(record) => record,
@@ -176,13 +193,15 @@ impl Conversion<'_> {
                 continue;
             }
             let id = match &station {
-                Some((code, id)) if *code == record.station => *id,
+                Some((code, id)) if *code == record.header().station => *id,
                 _ => {
-                    let id = station_id(&record.station, &self.options.stations);
-                    let unknown =
-                        || Error::UnknownStation { path: self.path.to_owned(), station: record.station.clone() };
+                    let id = station_id(&record.header().station, &self.options.stations);
+                    let unknown = || Error::UnknownStation {
+                        path: self.path.to_owned(),
+                        station: record.header().station.clone(),
+                    };
                     let id = id.ok_or_else(unknown)?;
-                    station = Some((record.station.clone(), id));
+                    station = Some((record.header().station.clone(), id));
                     id
                 }
             };
@@ -193,12 +212,11 @@ impl Conversion<'_> {
                 station: id,
                 slice,
                 scaling: self.options.scaling,
+                compat: self.options.compat,
             };
             bytes.clear();
-            self.summary.records_written += append_record(&settings, &record, scratch, &mut bytes)? as u64;
-            writer
-                .write_bytes(&bytes)
-                .map_err(|source| Error::WriteDmap { path: self.output.to_owned(), source: Box::new(source) })?;
+            self.summary.records_written += record.append(&settings, scratch, &mut bytes)? as u64;
+            target.write_bytes(&bytes)?;
             self.context.progress(self.summary.records_read, Some(total as u64), "records");
         }
         if !bad.is_empty() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rstest::rstest;
 use thalweg_core::{ErrorClass, ReportLine};
 use thalweg_formats::borealis::synth::{SynthLayout, SynthOptions, write};
+use thalweg_formats::dmap::{Elements, Reader, Scalar, TextMode};
 use thalweg_steps::superdarn::{ToDmapOptions, ToDmapSummary, to_dmap};
 use thalweg_steps::{Error, VerbContext};
 
@@ -52,6 +53,33 @@ fn array_files_give_the_same_records(#[case] input: &str, #[case] expected: &str
     let options = ToDmapOptions { source_name: Some(name), ..ToDmapOptions::default() };
     convert(&path, &output, &options).unwrap();
     assert!(fs::read(&output).unwrap() == fs::read(expected).unwrap());
+}
+
+#[rstest]
+#[case::v0_5_real("borealis/20211006.2132.00.sas.0.bfiq.hdf5.site", "20211006.2132.00.sas.a.iqdat")]
+#[case::v0_5_real_array("borealis/20211006.2132.00.sas.0.bfiq.hdf5", "20211006.2132.00.sas.a.iqdat.from_array")]
+#[case::v0_6("borealis/20230115.1400.00.sas.0.bfiq.hdf5.site", "20230115.1400.00.sas.a.iqdat")]
+#[case::v0_7("borealis/20240912.1905.41.sas.1.bfiq.hdf5.site", "20240912.1905.41.sas.b.iqdat")]
+#[case::v1("borealis/20250912.0000.00.sas.0.bfiq.h5", "20250912.0000.00.sas.a.iqdat")]
+fn samples_equal_the_reference_with_its_faults(#[case] input: &str, #[case] expected: &str) {
+    let (Some(input), Some(expected)) = (sample(input), sample(&format!("expected/{expected}"))) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let compat = dir.path().join("compat.iqdat");
+    convert(&input, &compat, &ToDmapOptions { compat: true, ..ToDmapOptions::default() }).unwrap();
+    let (found, expected) = (fs::read(&compat).unwrap(), fs::read(expected).unwrap());
+    let first = found.iter().zip(&expected).position(|(a, b)| a != b);
+    assert_eq!((first, found.len()), (None, expected.len()));
+
+    // Without them the times are those of the sequences, and the interferometer is told.
+    let true_one = dir.path().join("true.iqdat");
+    convert(&input, &true_one, &ToDmapOptions::default()).unwrap();
+    let mut reader = Reader::new(fs::File::open(&true_one).unwrap()).unwrap();
+    let record = reader.next_raw().unwrap().unwrap().parse(TextMode::Strict).unwrap();
+    let Some(Elements::Int(seconds)) = record.vector("tsc").map(|vector| &vector.data) else { panic!("no tsc") };
+    let Some(Elements::Int(micros)) = record.vector("tus").map(|vector| &vector.data) else { panic!("no tus") };
+    let number = |field: &str| record.scalar(field).and_then(Scalar::as_i64).unwrap();
+    assert_eq!((i64::from(seconds[0]) % 60, i64::from(micros[0])), (number("time.sc"), number("time.us")));
+    assert_eq!(number("xcf"), number("chnnum") - 1);
 }
 
 #[test]
@@ -149,17 +177,24 @@ fn stations_can_be_added() {
 }
 
 #[rstest]
-#[case("borealis/20211006.2132.00.sas.0.bfiq.hdf5.site", "bfiq")]
-#[case("borealis/20211006.2132.00.sas.0.bfiq.hdf5", "bfiq")]
-#[case("borealis/20230115.1400.00.sas.0.antennas_iq.hdf5.site", "antennas_iq")]
-#[case("borealis/20250912.0000.00.sas.0.bfiq.h5", "bfiq")]
-#[case("borealis/20250912.0000.00.sas.0.antennas_iq.h5", "antennas_iq")]
-fn other_kinds_are_named(#[case] input: &str, #[case] kind: &str) {
+#[case("borealis/20230115.1400.00.sas.0.antennas_iq.hdf5.site")]
+#[case("borealis/20250912.0000.00.sas.0.antennas_iq.h5")]
+fn other_kinds_are_named(#[case] input: &str) {
     let Some(input) = sample(input) else { return };
     let dir = tempfile::tempdir().unwrap();
     let error = convert(&input, &dir.path().join("out"), &ToDmapOptions::default()).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Data);
-    assert!(error.with_causes().contains(&format!("this is a {kind} file, not rawacf")), "{}", error.with_causes());
+    assert!(error.with_causes().contains("this is a antennas_iq file, not rawacf"), "{}", error.with_causes());
+}
+
+#[test]
+fn kinds_are_not_mixed() {
+    let names = ["borealis/20211006.2132.00.sas.0.rawacf.hdf5", "borealis/20211006.2132.00.sas.0.bfiq.hdf5"];
+    let Some(inputs) = names.into_iter().map(sample).collect::<Option<Vec<PathBuf>>>() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("out");
+    let error = to_dmap(&inputs, &output, &ToDmapOptions::default(), &VerbContext::default()).unwrap_err();
+    assert!(matches!(error, Error::MixedKinds { .. }) && !output.exists(), "{error}");
 }
 
 #[test]
