@@ -73,6 +73,32 @@ pub enum Error {
         /// Records in the inputs.
         records: u64,
     },
+    /// A picture whose name says no format.
+    #[error("write {}: pictures are .jpg or .png", path.display())]
+    PictureName {
+        /// The name.
+        path: PathBuf,
+    },
+    /// A picture that cannot be read or encoded.
+    #[error("picture {}: {message}", path.display())]
+    Picture {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+    /// Drawing itself fails.
+    #[error("draw: {message}")]
+    Drawing {
+        /// Why.
+        message: String,
+    },
+    /// Nothing of what is asked for is in the file.
+    #[error("draw {}: nothing of what is asked for is in it", path.display())]
+    NothingToDraw {
+        /// The file.
+        path: PathBuf,
+    },
     /// A radar code without a number.
     #[error("convert {}: station code {station:?} has no DMAP station id", path.display())]
     UnknownStation {
@@ -173,6 +199,8 @@ impl Error {
             Self::BadRecords { .. }
             | Self::NoRecords { .. }
             | Self::NothingChosen { .. }
+            | Self::NothingToDraw { .. }
+            | Self::Picture { .. }
             | Self::PhaseCodes { .. }
             | Self::MixedKinds { .. }
             | Self::UnknownStation { .. }
@@ -180,7 +208,8 @@ impl Error {
             | Self::OutOfRange { .. }
             | Self::Needed { .. } => ErrorClass::Data,
             Self::SourceIsTarget { .. } | Self::TargetExists { .. } => ErrorClass::Refused,
-            Self::NoInput | Self::UnknownFormat { .. } => ErrorClass::Config,
+            Self::NoInput | Self::UnknownFormat { .. } | Self::PictureName { .. } => ErrorClass::Config,
+            Self::Drawing { .. } => ErrorClass::Bug,
         }
     }
 
@@ -194,6 +223,9 @@ impl Error {
             | Self::BadRecords { path, .. }
             | Self::NoRecords { path }
             | Self::NothingChosen { path, .. }
+            | Self::NothingToDraw { path }
+            | Self::Picture { path, .. }
+            | Self::PictureName { path }
             | Self::PhaseCodes { path, .. }
             | Self::MixedKinds { path }
             | Self::UnknownStation { path, .. }
@@ -202,7 +234,7 @@ impl Error {
             | Self::Needed { path, .. }
             | Self::SourceIsTarget { path }
             | Self::TargetExists { path } => Some(path),
-            Self::NoInput | Self::UnknownFormat { .. } => None,
+            Self::NoInput | Self::UnknownFormat { .. } | Self::Drawing { .. } => None,
         }
     }
 

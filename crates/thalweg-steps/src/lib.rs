@@ -6,6 +6,7 @@
 mod context;
 pub mod dmap;
 mod error;
+pub mod image;
 mod output;
 mod probe;
 pub mod superdarn;

@@ -108,6 +108,7 @@ commands! {
     Send => send;
     Dmap => dmap;
     Superdarn => superdarn;
+    Image => image;
     InstallService => install_service;
     Completions => completions;
     Man => man;

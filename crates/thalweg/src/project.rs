@@ -23,7 +23,7 @@ const STATE: &str = ".thalweg";
 const LEDGER: &str = "ledger.sqlite";
 
 /// Groups of subcommands that can stand in a `does` line.
-const GROUPS: [&str; 2] = ["dmap", "superdarn"];
+const GROUPS: [&str; 3] = ["dmap", "image", "superdarn"];
 
 /// Returns the subcommands that can stand in a `does` line, as this program has them.
 fn verbs() -> Vec<String> {

@@ -8,7 +8,7 @@ use crate::model::{Argument, CommandLine, Piece, Placeholder, Verb};
 use crate::reader::{Reader, Text, Val, listed, nearest};
 
 /// Subcommands that the language names; those that the program does not have are accepted with a note.
-const PLANNED: [&str; 28] = [
+const PLANNED: [&str; 30] = [
     "dmap check",
     "dmap dump",
     "dmap ls",
@@ -19,6 +19,8 @@ const PLANNED: [&str; 28] = [
     "superdarn plot-iq",
     "superdarn plot-rawacf",
     "superdarn clean",
+    "dmap salvage",
+    "image resize",
     "gwf inspect",
     "gwf verify",
     "gwf channels",

@@ -9,6 +9,7 @@
 //! | array (v0.x) | rows of datasets in the root | shared: root attributes; else `[records]` | `[records, largest ...]`, padded |
 //! | v1 | a group each, named by date and time | datasets | datasets; those of file level are links to `metadata` |
 
+mod antennas;
 mod clean;
 mod error;
 mod fields;
@@ -19,6 +20,7 @@ mod restructure;
 pub mod synth;
 mod version;
 
+pub use antennas::{AntennasFile, AntennasRecord};
 pub use clean::{bad_records, copy_records};
 pub use error::{Error, FieldProblem, RecordProblem};
 pub use probe::probe;

@@ -38,7 +38,7 @@ pub struct RecordValues {
 }
 
 /// Fields that make a file large.
-const LARGE: &[&str] = &["data", "intf_acfs", "main_acfs", "xcfs"];
+const LARGE: &[&str] = &["antennas_iq_data", "bfiq_data", "data", "intf_acfs", "main_acfs", "xcfs"];
 
 /// Which values are wanted; the other fields are only checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,6 +209,22 @@ impl BorealisFile {
     /// Returns the layout.
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// Returns the file below.
+    pub(super) fn hdf5(&self) -> &File {
+        &self.file
+    }
+
+    /// Returns a dataset of the record that was read last; of an array file that of all records.
+    pub(super) fn dataset_of_last(&self, field: &'static str) -> Result<Dataset, Error> {
+        let group = match self.records.get(self.next.saturating_sub(1)) {
+            Some(link) => self.file.open_link(link)?,
+            None => self.file.root()?,
+        };
+        let link = self.file.links(&group)?.into_iter().find(|link| link.name == field);
+        let link = link.ok_or(Error::NoValue { field })?;
+        Ok(self.file.dataset(self.file.open_link(&link)?)?)
     }
 
     /// Returns the kind.

@@ -21,7 +21,7 @@ mod source;
 mod write;
 
 pub use array::Array;
-pub(crate) use array::to_f64s;
+pub(crate) use array::{complexes, to_f64s};
 pub use dtype::Dtype;
 pub use error::{Error, Fault};
 pub use object::Object;

@@ -12,6 +12,7 @@ pub(crate) mod find;
 pub(crate) mod gaps;
 pub(crate) mod graph;
 pub(crate) mod hold;
+pub(crate) mod image;
 pub(crate) mod init;
 pub(crate) mod install_service;
 pub(crate) mod lineage;

@@ -1,10 +1,13 @@
-//! `superdarn`: to-dmap, restructure, clean.
+//! `superdarn`: to-dmap, restructure, clean, plot-iq, plot-rawacf.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use thalweg_steps::superdarn::{RestructureOptions, ToDmapOptions, clean, restructure, to_dmap};
+use thalweg_steps::superdarn::{
+    Antennas, IqStyle, PlotIqOptions, PlotRawacfOptions, RestructureOptions, ToDmapOptions, clean, plot_iq,
+    plot_rawacf, restructure, to_dmap,
+};
 
 use super::dmap::{readable, verb_context};
 use super::{Context, Done};
@@ -73,6 +76,80 @@ enum What {
         #[arg(short = 'n', long)]
         dry_run: bool,
     },
+    /// Draws the power of the samples of each antenna against sequence and sample number, a JPEG each
+    ///
+    /// The pictures are named by the first six parts of the file's name, the antenna and the samples:
+    /// 20240101.0000.00.sas.0.antennas_iq.antenna_3_0_70.jpg. An antenna that is asked for and not in the file is left out,
+    /// and told.
+    #[command(
+        after_help = "Examples:\n  thalweg superdarn plot-iq 20240101.0000.00.sas.0.antennas_iq.h5 -o plots\n  thalweg superdarn plot-iq x.hdf5.site -o . --antennas 0-15,18 --samples 0-140 --min-power 30 --max-power 80\n  thalweg superdarn plot-iq x.hdf5.site -o . --style g1"
+    )]
+    PlotIq {
+        /// A Borealis antennas_iq file of any version and layout
+        #[arg(value_name = "IN")]
+        input: PathBuf,
+        /// The folder of the pictures
+        #[arg(short, long, value_name = "FOLDER")]
+        output: PathBuf,
+        /// Which antennas [default: all of the file]
+        #[arg(long, value_name = "NUMBERS")]
+        antennas: Option<Antennas>,
+        /// First and last sample of a sequence
+        #[arg(long, value_name = "FIRST-LAST", default_value = "0-70")]
+        samples: String,
+        /// Power of the lowest colour, dB
+        #[arg(long, value_name = "DB", default_value_t = 10.0, allow_hyphen_values = true)]
+        min_power: f32,
+        /// Power of the highest colour, dB
+        #[arg(long, value_name = "DB", default_value_t = 40.0, allow_hyphen_values = true)]
+        max_power: f32,
+        /// g2: 20 log10, above it the number of sequences of each record; g1: 10 log10, above it the signal to noise ratio
+        #[arg(long, value_name = "STYLE", default_value = "g2")]
+        style: Style,
+        /// Pixels from left to right
+        #[arg(long, value_name = "PIXELS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(100..=8000))]
+        width: u32,
+        /// Quality of the JPEG
+        #[arg(long, value_name = "1-100", default_value_t = 82, value_parser = clap::value_parser!(u8).range(1..=100))]
+        quality: u8,
+        /// Replace pictures that exist
+        #[arg(long)]
+        force: bool,
+    },
+    /// Draws the power of lag 0 against range gate and time, a PNG for each beam: a quick look
+    #[command(
+        after_help = "Examples:\n  thalweg superdarn plot-rawacf 20240101.0000.00.sas.a.rawacf.bz2 -o plots\n  thalweg superdarn plot-rawacf x.rawacf.h5 -o . --beam 7 --min-power 0 --max-power 60"
+    )]
+    PlotRawacf {
+        /// A Borealis rawacf file of any version and layout, or a DMAP RAWACF file
+        #[arg(value_name = "IN")]
+        input: PathBuf,
+        /// The folder of the pictures
+        #[arg(short, long, value_name = "FOLDER")]
+        output: PathBuf,
+        /// Only this beam; repeatable
+        #[arg(long, value_name = "N")]
+        beam: Vec<i64>,
+        /// Power of the lowest colour, dB [default: by the values]
+        #[arg(long, value_name = "DB", allow_hyphen_values = true, requires = "max_power")]
+        min_power: Option<f32>,
+        /// Power of the highest colour, dB
+        #[arg(long, value_name = "DB", allow_hyphen_values = true, requires = "min_power")]
+        max_power: Option<f32>,
+        /// Pixels from left to right
+        #[arg(long, value_name = "PIXELS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(100..=8000))]
+        width: u32,
+        /// Replace pictures that exist
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// The pictures of the two generations.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Style {
+    G2,
+    G1,
 }
 
 /// Arguments of `to-dmap`.
@@ -132,6 +209,30 @@ impl Superdarn {
                 }
                 Ok(Exit::Done)
             }
+            What::PlotIq { input, output, antennas, samples, min_power, max_power, style, width, quality, force } => {
+                readable(&input)?;
+                let ends =
+                    samples.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+                let Some(samples) = ends.filter(|(first, last): &(usize, usize)| first <= last) else {
+                    return Err(Failure::usage(format!("--samples {samples}: the first and the last are meant"))
+                        .help("write --samples 0-70"));
+                };
+                let style = match style {
+                    Style::G2 => IqStyle::G2,
+                    Style::G1 => IqStyle::G1,
+                };
+                let power = limits(min_power, max_power)?;
+                let options = PlotIqOptions { antennas, samples, power, style, width, quality, force };
+                let summary = plot_iq(&input, &output, &options, &verb_context()?)?;
+                pictures(context, &summary, &summary.pictures, &summary.warnings)
+            }
+            What::PlotRawacf { input, output, beam, min_power, max_power, width, force } => {
+                readable(&input)?;
+                let power = min_power.zip(max_power).map(|(low, high)| limits(low, high)).transpose()?;
+                let options = PlotRawacfOptions { beams: beam, power, width, force };
+                let summary = plot_rawacf(&input, &output, &options, &verb_context()?)?;
+                pictures(context, &summary, &summary.pictures, &summary.warnings)
+            }
             What::Clean { files, fields, dry_run } => {
                 for file in &files {
                     readable(file)?;
@@ -157,6 +258,30 @@ impl Superdarn {
             }
         }
     }
+}
+
+fn limits(low: f32, high: f32) -> Result<(f32, f32), Failure> {
+    if low.is_finite() && high.is_finite() && low < high {
+        return Ok((low, high));
+    }
+    Err(Failure::usage(format!("--min-power {low} is not below --max-power {high}")).help("change them over"))
+}
+
+fn pictures(context: &mut Context, summary: &impl serde::Serialize, pictures: &[PathBuf], odd: &[String]) -> Done {
+    let out = &mut context.out;
+    if out.json {
+        out.document(summary)?;
+        return Ok(Exit::Done);
+    }
+    for warning in odd {
+        out.note(format!("odd: {warning}"));
+    }
+    if out.verbosity >= 0 {
+        for picture in pictures {
+            out.line(picture.display().to_string())?;
+        }
+    }
+    Ok(Exit::Done)
 }
 
 impl ToDmap {
