@@ -4,4 +4,5 @@
 
 mod data;
 mod dmap;
+mod pictures;
 mod to_dmap;

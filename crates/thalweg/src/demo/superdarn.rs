@@ -5,7 +5,8 @@ use std::path::Path;
 
 use jiff::SignedDuration;
 use thalweg_core::{RelPath, Timestamp};
-use thalweg_formats::borealis::synth::{SynthLayout, SynthOptions, write};
+use thalweg_formats::borealis::FileKind;
+use thalweg_formats::borealis::synth::{SynthLayout, SynthOptions, write, write_iq};
 
 use super::{Folder, System};
 use crate::exit::Exit;
@@ -27,6 +28,9 @@ pub(super) const SYSTEM: System = System {
 const FIRST: i64 = 1_763_596_800;
 /// Length of a set.
 const SET: SignedDuration = SignedDuration::from_hours(2);
+/// Records of the file of antennas' samples, and samples of a sequence.
+const ANTENNAS_RECORDS: u8 = 12;
+const ANTENNAS_SAMPLES: usize = 80;
 
 /// One set of files with the same start.
 struct Set {
@@ -77,6 +81,21 @@ fn make_input(folder: &Folder, told: &mut dyn FnMut(&str)) -> Result<(), Failure
             radar.file(&path, start + SET, |temporary| {
                 write(temporary, set.layout, &options).map_err(|error| Failure::of(&error, error.class()))?;
                 if set.cut == Some(slice) { halve(temporary) } else { Ok(()) }
+            })?;
+            told(&format!("radar/{path}"));
+        }
+        if set.number == 0 {
+            let name = format!("{}.sas.0.antennas_iq.hdf5.site", start.strftime("%Y%m%d.%H%M.%S"));
+            let path = RelPath::from_text(start.strftime("%Y%m%d").to_string()).join(&name);
+            let options = SynthOptions {
+                start,
+                period: SET / i32::from(ANTENNAS_RECORDS),
+                records: ANTENNAS_RECORDS.into(),
+                ..SynthOptions::default()
+            };
+            radar.file(&path, start + SET, |temporary| {
+                write_iq(temporary, FileKind::AntennasIq, &options, ANTENNAS_SAMPLES)
+                    .map_err(|error| Failure::of(&error, error.class()))
             })?;
             told(&format!("radar/{path}"));
         }

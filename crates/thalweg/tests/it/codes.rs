@@ -159,9 +159,9 @@ fn only_verbs_that_there_are_can_be_in_a_flow() {
     assert!(out.contains("did you mean `dmap check`?"), "{out}");
     let (_, err) = run(at, &["plan", "--flow", "typo.toml"], 3);
     assert!(err.contains("there is no verb"), "{err}");
-    write(at, "planned.toml", &with("superdarn plot-iq {in}"));
+    write(at, "planned.toml", &with("gwf inspect {in}"));
     let (out, _) = run(at, &["check", "planned.toml"], 0);
-    assert!(out.contains("note: steps.extra: `superdarn plot-iq`"), "{out}");
+    assert!(out.contains("note: steps.extra: `gwf inspect`"), "{out}");
     write(at, "good.toml", &with("dmap check {in}"));
     let (out, _) = run(at, &["check", "good.toml"], 0);
     assert!(!out.contains("note: steps.extra"), "{out}");

@@ -3,7 +3,7 @@
 use crate::flows::thalweg;
 
 /// The subcommands of the command-line contract that are built, with the words that come before their help.
-const COMMANDS: [&[&str]; 37] = [
+const COMMANDS: [&[&str]; 46] = [
     &["init"],
     &["install-service"],
     &["check"],
@@ -35,7 +35,16 @@ const COMMANDS: [&[&str]; 37] = [
     &["send"],
     &["dmap", "check"],
     &["dmap", "dump"],
+    &["dmap", "ls"],
+    &["dmap", "cat"],
+    &["dmap", "cut"],
+    &["dmap", "salvage"],
     &["superdarn", "to-dmap"],
+    &["superdarn", "restructure"],
+    &["superdarn", "clean"],
+    &["superdarn", "plot-iq"],
+    &["superdarn", "plot-rawacf"],
+    &["image", "resize"],
     &["completions"],
     &["man"],
     &["probe"],

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use thalweg_core::Timestamp;
+use thalweg_formats::borealis::FileKind;
 use thalweg_formats::borealis::synth::{SynthLayout, SynthOptions};
 
 use crate::flows::{run, write};
@@ -136,4 +137,66 @@ fn the_shipped_flow_is_valid_and_says_what_is_not_carried_out() {
     let (out, _) = run(folder.path(), &["check", "--json"], 0);
     let json: Json = serde_json::from_str(&out).expect("one document");
     assert_eq!((&json["errors"], &json["warnings"]), (&0.into(), &0.into()), "{out}");
+}
+
+/// The commands for DMAP files, as somebody at a terminal has them.
+#[test]
+fn records_are_listed_cut_and_salvaged() {
+    let folder = TempDir::new().expect("a folder");
+    let at = folder.path();
+    let start: Timestamp = "2024-01-01T12:00:00Z".parse().expect("a time");
+    let options = SynthOptions { start, records: 20, ranges: 10, ..SynthOptions::default() };
+    thalweg_formats::borealis::synth::write(&at.join("a.0.h5"), SynthLayout::V1, &options).expect("it is made");
+    run(at, &["superdarn", "to-dmap", "a.0.h5", "-o", "a.rawacf.bz2"], 0);
+    let (out, _) = run(at, &["dmap", "ls", "a.rawacf.bz2"], 0);
+    assert_eq!(out.lines().count(), 21, "{out}");
+    assert!(out.contains("2024-01-01T12:00:00.110350Z"), "{out}");
+    let (out, _) = run(at, &["dmap", "ls", "--summary", "a.rawacf.bz2"], 0);
+    assert!(out.contains("RAWACF, 20 records, 2024-01-01T12:00:00Z to 2024-01-01T12:01:06Z, cp 151, stid 5"), "{out}");
+    let (out, _) = run(at, &["dmap", "cut", "a.rawacf.bz2", "-o", "b.rawacf", "--records", "-3..-1"], 0);
+    assert!(out.contains("3 of 20 records"), "{out}");
+    let (out, _) = run(at, &["dmap", "ls", "--json", "b.rawacf"], 0);
+    let first: Json = serde_json::from_str(out.lines().next().expect("a line")).expect("an object");
+    assert_eq!((&first["record"], &first["bmnum"], &first["stid"]), (&0.into(), &1.into(), &5.into()));
+    let (_, err) = run(at, &["dmap", "cut", "a.rawacf.bz2", "-o", "c.rawacf", "--from", "2024-01-02T00:00"], 4);
+    assert!(err.contains("none of 20 records is chosen"), "{err}");
+    run(at, &["dmap", "cat", "b.rawacf", "a.rawacf.bz2", "-o", "c.rawacf.bz2"], 0);
+    let (_, err) = run(at, &["dmap", "cat", "b.rawacf", "-o", "c.rawacf.bz2"], 5);
+    assert!(err.contains("it exists") && err.contains("--force"), "{err}");
+
+    let mut bytes = std::fs::read(at.join("b.rawacf")).expect("records");
+    let size = bytes.len() / 3;
+    bytes[size + 4] ^= 0x55;
+    std::fs::File::create(at.join("bad.rawacf"))
+        .and_then(|mut file| std::io::Write::write_all(&mut file, &bytes))
+        .expect("it is written");
+    let (out, _) = run(at, &["dmap", "check", "--salvage", "bad.rawacf"], 4);
+    assert!(out.contains(&format!("lost: bytes {size} to {}", 2 * size)), "{out}");
+    let (out, _) = run(at, &["dmap", "salvage", "bad.rawacf", "-o", "good.rawacf"], 0);
+    assert!(out.contains("good.rawacf: 2 records"), "{out}");
+    run(at, &["dmap", "check", "good.rawacf"], 0);
+}
+
+#[test]
+fn layouts_are_changed_and_pictures_drawn() {
+    let folder = TempDir::new().expect("a folder");
+    let at = folder.path();
+    let start: Timestamp = "2024-01-01T12:00:00Z".parse().expect("a time");
+    let options = SynthOptions { start, records: 4, ranges: 10, ..SynthOptions::default() };
+    let name = "20240101.1200.00.sas.0.antennas_iq.hdf5";
+    let site = at.join(format!("{name}.site"));
+    thalweg_formats::borealis::synth::write_iq(&site, FileKind::AntennasIq, &options, 80).expect("it is made");
+    let site = site.to_string_lossy().into_owned();
+    let (out, _) = run(at, &["superdarn", "restructure", &site, "-o", name], 0);
+    assert!(out.contains("4 records"), "{out}");
+    let (out, _) = run(at, &["superdarn", "clean", "--dry-run", &site], 0);
+    assert!(out.contains("4 records, none bad"), "{out}");
+    let (out, err) = run(at, &["superdarn", "plot-iq", name, "-o", ".", "--antennas", "2,44", "--width", "300"], 0);
+    assert!(out.contains("antenna_2_0_70.jpg") && err.contains("antenna_44 is not in the file"), "{out}{err}");
+    let picture = "20240101.1200.00.sas.0.antennas_iq.antenna_2_0_70.jpg";
+    run(at, &["image", "resize", picture, "-o", "thumbnail.jpg", "--width", "160"], 0);
+    let (_, err) = run(at, &["superdarn", "plot-iq", name, "-o", ".", "--antennas", "9-2"], 2);
+    assert!(err.contains("says no numbers of antennas"), "{err}");
+    let (_, err) = run(at, &["superdarn", "plot-rawacf", name, "-o", "."], 4);
+    assert!(err.contains("this is a antennas_iq file"), "{err}");
 }

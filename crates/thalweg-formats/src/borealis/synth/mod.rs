@@ -1,10 +1,14 @@
-//! Made-up rawacf files that look real: for demonstrations and tests. Equal options give equal values.
+//! Made-up files that look real: for demonstrations and tests. Equal options give equal values.
+
+mod iq;
 
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::hdf5::{Array, Error, FileWriter, GroupWriter, Storage};
+
+pub use iq::write_iq;
 
 /// Which file to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -309,8 +313,48 @@ fn site_record(
     record: &Period,
     left_out: impl Fn(&str) -> bool,
 ) -> Result<(), Error> {
+    for (name, value) in &site_attributes(options, record) {
+        group.attribute(name, value)?;
+    }
+    let blanked = blanked();
+    let flat = [record.main.len()];
+    let dims = [1, options.ranges, table.len()].map(|dim| u32::try_from(dim).unwrap_or(u32::MAX));
+    let datasets = [
+        ("beam_azms", Array::f64s(&[1], &[record.azimuth])),
+        ("beam_nums", Array::u32s(&[1], &[record.beam])),
+        ("blanked_samples", Array::u32s(&[blanked.len()], &blanked)),
+        ("correlation_dimensions", Array::u32s(&[3], &dims)),
+        ("intf_acfs", Array::complexes(&flat, &record.intf)),
+        ("lags", pairs(table)),
+        ("main_acfs", Array::complexes(&flat, &record.main)),
+        ("noise_at_freq", Array::f64s(&[record.times.len()], &vec![0.0; record.times.len()])),
+        ("pulses", Array::u32s(&[PULSES.len()], &PULSES)),
+        ("sqn_timestamps", Array::f64s(&[record.times.len()], &record.times)),
+        ("xcfs", Array::complexes(&flat, &record.cross)),
+    ];
+    for (name, value) in datasets.iter().filter(|(name, _)| !left_out(name)) {
+        group.dataset(name, value, &Storage::Contiguous, &[])?;
+    }
+    characters(group, "correlation_descriptors", &["num_beams", "num_ranges", "num_lags"])
+}
+
+/// Writes texts as a run of UTF-32 characters.
+fn characters(group: &GroupWriter, name: &str, texts: &[&str]) -> Result<(), Error> {
+    let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+    let mut characters = Vec::new();
+    for text in texts {
+        let padded = text.chars().chain(std::iter::repeat('\0')).take(longest);
+        characters.extend(padded.flat_map(|c| u32::from(c).to_le_bytes()));
+    }
+    let longest = i64::try_from(longest).unwrap_or(i64::MAX);
+    let notes = [("strtype", Array::text("unicode")), ("itemsize", Array::i64s(&[], &[longest]))];
+    let characters = Array::u8s(&[characters.len()], &characters);
+    group.dataset(name, &characters, &Storage::Contiguous, &notes)
+}
+
+fn site_attributes(options: &SynthOptions, record: &Period) -> [(&'static str, Array); 29] {
     let sequences = i64::try_from(record.times.len()).unwrap_or(0);
-    let attributes = [
+    [
         ("agc_status_word", u32_scalar(0)),
         ("averaging_method", Array::text("mean")),
         ("borealis_git_hash", Array::text("v0.6.1")),
@@ -340,36 +384,5 @@ fn site_record(
         ("station", Array::text(&options.station)),
         ("tau_spacing", u32_scalar(2400)),
         ("tx_pulse_len", u32_scalar(300)),
-    ];
-    for (name, value) in &attributes {
-        group.attribute(name, value)?;
-    }
-    let blanked = blanked();
-    let flat = [record.main.len()];
-    let dims = [1, options.ranges, table.len()].map(|dim| u32::try_from(dim).unwrap_or(u32::MAX));
-    let datasets = [
-        ("beam_azms", Array::f64s(&[1], &[record.azimuth])),
-        ("beam_nums", Array::u32s(&[1], &[record.beam])),
-        ("blanked_samples", Array::u32s(&[blanked.len()], &blanked)),
-        ("correlation_dimensions", Array::u32s(&[3], &dims)),
-        ("intf_acfs", Array::complexes(&flat, &record.intf)),
-        ("lags", pairs(table)),
-        ("main_acfs", Array::complexes(&flat, &record.main)),
-        ("noise_at_freq", Array::f64s(&[record.times.len()], &vec![0.0; record.times.len()])),
-        ("pulses", Array::u32s(&[PULSES.len()], &PULSES)),
-        ("sqn_timestamps", Array::f64s(&[record.times.len()], &record.times)),
-        ("xcfs", Array::complexes(&flat, &record.cross)),
-    ];
-    for (name, value) in datasets.iter().filter(|(name, _)| !left_out(name)) {
-        group.dataset(name, value, &Storage::Contiguous, &[])?;
-    }
-    // Texts as a run of UTF-32 characters.
-    let mut characters = Vec::new();
-    for text in ["num_beams", "num_ranges", "num_lags"] {
-        let padded = text.chars().chain(std::iter::repeat('\0')).take(10);
-        characters.extend(padded.flat_map(|c| u32::from(c).to_le_bytes()));
-    }
-    let notes = [("strtype", Array::text("unicode")), ("itemsize", Array::i64s(&[], &[10]))];
-    let characters = Array::u8s(&[characters.len()], &characters);
-    group.dataset("correlation_descriptors", &characters, &Storage::Contiguous, &notes)
+    ]
 }
