@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::path::Path;
 
-use thalweg_formats::borealis::synth::{SynthLayout, SynthOptions, write};
+use thalweg_formats::borealis::FileKind;
+use thalweg_formats::borealis::synth::{SynthLayout, SynthOptions, write, write_iq};
 use thalweg_formats::dmap::{Elements, Field, Record, Scalar, Vector, Writer};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,6 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         for target in ["hdf5", "borealis"] {
             write(&corpus.join(target).join(name), layout, &options)?;
         }
+    }
+    for (name, kind) in [("bfiq", FileKind::Bfiq), ("antennas", FileKind::AntennasIq)] {
+        write_iq(&corpus.join("borealis").join(name), kind, &options, 3)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::error::{Error, FieldProblem, RecordProblem};
 use super::read::{BorealisFile, Outcome, RecordValues, Wanted};
 use super::version::{FileKind, Layout};
-use crate::hdf5::{self, Dataset};
+use crate::hdf5::{self, Dataset, File};
 
 /// What a record of samples of antennas is about.
 #[derive(Debug, Clone)]
@@ -40,7 +40,15 @@ impl AntennasFile {
     /// # Errors
     /// Fails if it is no HDF5 file, if version or layout cannot be told or are not known, or if it is of another kind.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = BorealisFile::open(path, Wanted::Small, true)?;
+        Self::new(File::open(path)?)
+    }
+
+    /// Takes a file that is already open.
+    ///
+    /// # Errors
+    /// As [`AntennasFile::open`].
+    pub fn new(file: File) -> Result<Self, Error> {
+        let file = BorealisFile::new(file, Wanted::Small, true)?;
         if file.kind() != FileKind::AntennasIq {
             return Err(Error::WrongKind { expected: FileKind::AntennasIq, found: file.kind() });
         }

@@ -34,21 +34,49 @@ pub type RawacfFile = RecordFile<Rawacf>;
 /// Reads a file of beam-formed samples.
 pub type BfiqFile = RecordFile<Bfiq>;
 
-/// Reads all records of a file in memory; never panics.
+/// Reads all records of a file in memory, as values and as what its kind has; never panics.
 ///
 /// The entry point of the fuzz target and of the replay test. Returns the number of good records.
 pub fn read_all_for_check(bytes: &[u8]) -> usize {
+    fn read<T>(mut next: impl FnMut() -> Result<Option<Outcome<T>>, Error>) -> usize {
+        let mut good = 0;
+        for _ in 0..10_000 {
+            match next() {
+                Ok(Some(outcome)) => good += usize::from(matches!(outcome, Outcome::Good(_))),
+                _ => break,
+            }
+        }
+        good
+    }
+    let open = || {
+        let mut file = crate::hdf5::File::from_bytes(bytes.to_vec()).ok()?;
+        file.limit_reads(16 << 20);
+        Some(file)
+    };
     let mut good = 0;
     for lenient in [false, true] {
-        let Ok(mut file) = crate::hdf5::File::from_bytes(bytes.to_vec()) else { return 0 };
-        file.limit_reads(16 << 20);
-        let Ok(mut file) = RawacfFile::new(file, lenient) else { continue };
-        let mut budget = 10_000;
-        while let Ok(Some(outcome)) = file.next_record() {
-            good += usize::from(matches!(outcome, Outcome::Good(_)));
-            budget -= 1;
-            if budget == 0 {
-                break;
+        let Some(Ok(mut file)) = open().map(|file| BorealisFile::new(file, Wanted::All, lenient)) else { return good };
+        let kind = file.kind();
+        good += read(|| file.next_record());
+        let Some(file) = open() else { return good };
+        match kind {
+            FileKind::Rawacf => {
+                let Ok(mut file) = RawacfFile::new(file, lenient) else { continue };
+                good += read(|| file.next_record());
+            }
+            FileKind::Bfiq => {
+                let Ok(mut file) = BfiqFile::new(file, lenient) else { continue };
+                good += read(|| file.next_record());
+            }
+            _ => {
+                let Ok(mut file) = AntennasFile::new(file) else { continue };
+                good += read(|| {
+                    let record = file.next_record()?;
+                    if let Some(Outcome::Good(record)) = &record {
+                        file.samples(record, &[0, record.antennas.len().saturating_sub(1)])?;
+                    }
+                    Ok(record)
+                });
             }
         }
     }

@@ -45,7 +45,7 @@ const LARGE: &[&str] = &["antennas_iq_data", "bfiq_data", "data", "intf_acfs", "
 pub enum Wanted {
     /// Those of all fields.
     All,
-    /// Those of all fields but correlations and samples.
+    /// Those of all fields but correlations and samples, of which the shape alone is told.
     Small,
     /// Those of these, and of the header.
     These(&'static [&'static str]),
@@ -390,17 +390,23 @@ impl BorealisFile {
         used: bool,
         problems: &mut Vec<FieldProblem>,
     ) -> Result<Option<Rc<Array>>, hdf5::Error> {
+        let told = used || (self.wanted == Wanted::Small && LARGE.contains(&expected.name));
         if let Some(kept) = self.kept.get(&member.address) {
             // Shared with records before, where its type was right.
-            return Ok(used.then(|| Rc::clone(kept)));
+            return Ok(told.then(|| Rc::clone(kept)));
         }
         let dataset = self.file.dataset(self.file.open_link(member)?)?;
         if !self.check_type(expected, dataset.dtype(), problems) {
             return Ok(None);
         }
-        let empty = || Array { dtype: dataset.dtype().clone(), shape: None, bytes: Vec::new() };
+        // What is not read still tells how large it is.
+        let frame = || Array {
+            dtype: dataset.dtype().clone(),
+            shape: dataset.shape().map(<[usize]>::to_vec),
+            bytes: Vec::new(),
+        };
         let value = match (used, expected.want) {
-            (false, _) => empty(),
+            (false, _) => frame(),
             (true, Want::Characters) => self.characters(&dataset)?,
             (true, _) => self.file.fixed(self.file.read(&dataset)?)?,
         };
@@ -410,7 +416,7 @@ impl BorealisFile {
         if self.layout == Layout::V1 && small && self.next == 1 && self.kept.len() < KEPT {
             self.kept.insert(member.address, Rc::clone(&value));
         }
-        Ok(used.then_some(value))
+        Ok(told.then_some(value))
     }
 
     /// Reads texts that are kept as a run of characters, all of the length that an attribute says.

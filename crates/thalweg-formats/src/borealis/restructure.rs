@@ -12,6 +12,8 @@ use crate::hdf5::{Array, Dtype, FileWriter, GroupWriter, RowWriter, Storage};
 
 /// Level of compression.
 const LEVEL: u32 = 4;
+/// Most bytes of a field of one record.
+const LARGEST_ROW: usize = 256 << 20;
 /// Characters that the text of each record has in array files.
 const ROW_CHARACTERS: usize = 256;
 
@@ -248,7 +250,12 @@ fn extents(
 ) -> Result<Vec<(Dtype, Vec<usize>)>, Error> {
     rows.iter()
         .map(|field| match field.name {
-            "data" | "main_acfs" | "intf_acfs" | "xcfs" => Ok((Dtype::Complex64, large_dims(kind, values, record)?)),
+            "data" | "main_acfs" | "intf_acfs" | "xcfs" => {
+                let dims = large_dims(kind, values, record)?;
+                let there = values.get(field.name).map(|value| value.len());
+                let fits = dims.iter().try_fold(1_usize, |n, dim| n.checked_mul(*dim)) == there;
+                if fits { Ok((Dtype::Complex64, dims)) } else { Err(unusable(record, field.name)) }
+            }
             name => value_of(kind, values, name, record).map(|value| (value.dtype.clone(), value.dims().to_vec())),
         })
         .collect()
@@ -311,7 +318,8 @@ fn grow(column: &mut Column, dims: &[usize], record: &str) -> Result<(), Error> 
         }
         *largest = (*largest).max(*dim);
     }
-    Ok(())
+    let size = column.dims.iter().try_fold(column.dtype.size(), |size, dim| size.checked_mul(*dim));
+    if size.is_none_or(|size| size > LARGEST_ROW) { Err(unusable(record, column.field.name)) } else { Ok(()) }
 }
 
 fn differing(

@@ -388,6 +388,11 @@ impl File {
             return Ok(array);
         }
         let texts = self.texts(&array)?;
+        // One long text makes all as long.
+        let size = texts.iter().map(String::len).max().unwrap_or(0).saturating_mul(texts.len()) as u64;
+        if size > self.limit {
+            return Err(Failure::from(Fault::TooLarge { size, limit: self.limit }).of("texts", 0));
+        }
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         Ok(Array { shape: array.shape, ..Array::texts(&texts) })
     }

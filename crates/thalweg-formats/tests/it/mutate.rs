@@ -4,7 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use thalweg_formats::borealis::synth::{SynthLayout, SynthOptions, write};
+use thalweg_formats::borealis::FileKind;
+use thalweg_formats::borealis::synth::{SynthLayout, SynthOptions, write, write_iq};
 use thalweg_formats::dmap::{Elements, Field, Record, Scalar, Vector, Writer};
 use thalweg_formats::{borealis, dmap, hdf5};
 
@@ -81,14 +82,17 @@ fn dmap_seeds() -> Vec<Vec<u8>> {
 fn borealis_seeds() -> Vec<Vec<u8>> {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let options = SynthOptions { records: 2, ranges: 4, lags: 4, ..SynthOptions::default() };
-    [SynthLayout::SiteV06, SynthLayout::V1]
-        .into_iter()
-        .map(|layout| {
-            let path = dir.path().join("seed");
-            write(&path, layout, &options).expect("a file can be made");
-            std::fs::read(&path).expect("a file just made")
-        })
-        .collect()
+    let path = dir.path().join("seed");
+    let mut seeds = Vec::new();
+    for layout in [SynthLayout::SiteV06, SynthLayout::V1] {
+        write(&path, layout, &options).expect("a file can be made");
+        seeds.push(std::fs::read(&path).expect("a file just made"));
+    }
+    for kind in [FileKind::Bfiq, FileKind::AntennasIq] {
+        write_iq(&path, kind, &options, 3).expect("a file can be made");
+        seeds.push(std::fs::read(&path).expect("a file just made"));
+    }
+    seeds
 }
 
 #[test]
@@ -104,4 +108,28 @@ fn changed_hdf5_files_never_panic() {
 #[test]
 fn changed_borealis_files_never_panic() {
     replay(&borealis_seeds(), |bytes| borealis::read_all_for_check(bytes) as u64);
+}
+
+/// Both ways, and the good records copied: bad input gives an error, and never more memory than the input justifies.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "files are damaged on purpose")]
+fn changed_files_are_restructured_or_refused() {
+    use thalweg_formats::borealis::{RestructureOptions, bad_records, copy_records, restructure};
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let [input, output, array] = ["in", "out", "array"].map(|name| dir.path().join(name));
+    let options = RestructureOptions { lenient: true, drop_bad_records: true, accept_differing: true };
+    let mut seeds = borealis_seeds();
+    // Not that of v1, which has one layout only; the array file of another.
+    seeds.remove(1);
+    std::fs::write(&input, &seeds[0]).expect("it is written");
+    restructure(&input, &array, options, &mut |_, _| {}).expect("a seed is good");
+    seeds.push(std::fs::read(&array).expect("a file just made"));
+    replay(&seeds, |bytes| {
+        std::fs::write(&input, bytes).expect("it is written");
+        let records = restructure(&input, &output, options, &mut |_, _| {}).map_or(0, |done| done.records);
+        if let Ok((bad, _)) = bad_records(&input, true) {
+            let _ = copy_records(&input, &output, &bad.into_iter().map(|problem| problem.record).collect());
+        }
+        records
+    });
 }
