@@ -484,7 +484,7 @@ def dmap(bench):
             if python:
                 theirs.append(run([python, "-c", *peer]))
         one = less_processor_time(mine, theirs, 2)
-        one.figures[0].name = what
+        one.figures[0].measure = what
         result.figures += one.figures
         result.uses += [(f"{whose}, {what}", use) for whose, use in one.uses]
     return result
