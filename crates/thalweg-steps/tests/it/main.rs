@@ -4,5 +4,6 @@
 
 mod data;
 mod dmap;
+mod peers;
 mod pictures;
 mod to_dmap;

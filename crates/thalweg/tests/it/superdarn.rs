@@ -200,3 +200,39 @@ fn layouts_are_changed_and_pictures_drawn() {
     let (_, err) = run(at, &["superdarn", "plot-rawacf", name, "-o", "."], 4);
     assert!(err.contains("this is a antennas_iq file"), "{err}");
 }
+
+/// Since v1.0 the radar may write DMAP itself.
+#[test]
+fn what_the_radar_writes_as_dmap_is_packed_and_goes_the_same_way() {
+    let folder = project();
+    let at = folder.path();
+    let mut made = Vec::new();
+    for hour in ["00", "02"] {
+        let start: Timestamp = format!("2025-05-05T{hour}:00:00Z").parse().expect("a time");
+        let options = SynthOptions { start, records: 3, ranges: 10, ..SynthOptions::default() };
+        thalweg_formats::borealis::synth::write(&at.join("x.h5"), SynthLayout::V1, &options).expect("it is made");
+        run(at, &["superdarn", "to-dmap", "--force", "x.h5", "-o", "x.rawacf"], 0);
+        made.push(std::fs::read(at.join("x.rawacf")).expect("records"));
+        on_radar(at, &format!("20250505.{hour}00.00.sas.a.rawacf"), made.last().expect("one"), start);
+    }
+    // One that was cut off inside a record is put aside, and its backup is there too.
+    let cut = &made[0][..made[0].len() - 100];
+    on_radar(at, "20250505.0000.00.sas.b.rawacf", cut, "2025-05-05T02:00:00Z".parse().expect("a time"));
+    run(at, &["run", "--once"], 4);
+    let mut plain = Vec::new();
+    let packed = at.join("outgoing/mirror/2025/05/20250505.0000.00.sas.a.rawacf.bz2");
+    bzip2::read::MultiBzDecoder::new(std::fs::File::open(packed).expect("it has arrived"))
+        .read_to_end(&mut plain)
+        .expect("it unpacks");
+    assert!(plain == made[0], "every byte of every record");
+    let found = files(&at.join("site"));
+    for name in [
+        "backup/20250505.0000.00.sas.a.rawacf",
+        "backup/20250505.0000.00.sas.b.rawacf",
+        "conversion_failure/rawacf_direct/20250505.0000.00.sas.b.rawacf",
+        "rawacf_dmap/20250505.0000.00.sas.a.rawacf.bz2",
+    ] {
+        assert!(found.iter().any(|file| file == name), "{name} in {found:?}");
+    }
+    assert!(!found.iter().any(|file| file.contains("20250505.0200")), "the newest set is left alone: {found:?}");
+}
