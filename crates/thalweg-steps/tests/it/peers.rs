@@ -26,7 +26,8 @@ fn h5py_pydarnio_and_darn_dmap_read_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: String| dir.path().join(name);
     let context = VerbContext::default();
-    let options = SynthOptions { start: "2024-01-01T12:00:00Z".parse().unwrap(), records: 5, ..SynthOptions::default() };
+    let options =
+        SynthOptions { start: "2024-01-01T12:00:00Z".parse().unwrap(), records: 5, ..SynthOptions::default() };
     for kind in [FileKind::Rawacf, FileKind::Bfiq, FileKind::AntennasIq] {
         let site = at(format!("{kind}.site"));
         match kind {

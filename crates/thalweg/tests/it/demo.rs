@@ -63,7 +63,7 @@ fn superdarn_tells_its_story_and_is_the_same_in_every_folder() {
     let held = text("held_back", "why");
     assert!(held.iter().filter(|why| why.contains("among the newest")).count() == 2, "{held:?}");
     assert!(held.iter().filter(|why| why.contains("cpid = 3380")).count() == 2, "{held:?}");
-    assert_eq!(text("put_aside", "file"), ["site/rawacf_array/20251120.0400.00.sas.1.rawacf.h5"]);
+    assert_eq!(text("put_aside", "file"), ["site/daily/20251120.0400.00.sas.1.rawacf.h5"]);
     assert_eq!(story["put_aside"][0]["planted"], true);
     let radar = story["retention"]
         .as_array()
