@@ -317,43 +317,7 @@ def idle(bench):
     return result
 
 
-# ── rawacf ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-PEER_CONVERT = (
-    "import sys; from pydarnio import BorealisConvert; "
-    "BorealisConvert(sys.argv[1], 'rawacf', sys.argv[2], borealis_file_structure='site')"
-)
-
-
-def rawacf(bench):
-    """A rawacf file of two hours, site layout, 2,057 records, to DMAP, against pyDARNio."""
-    folder = bench.fresh("rawacf")
-    source = folder / "20240912.1800.00.sas.0.rawacf.hdf5.site"
-    run([bench.maker, "rawacf", source, "2057"])
-    python, mine, theirs = bench.peers.python(), [], []
-    for _ in range(bench.rounds):
-        for name in ("ours.rawacf", "peer.rawacf"):
-            (folder / name).unlink(missing_ok=True)
-        # The file's name as it is given becomes part of the output.
-        mine.append(run([bench.program, "superdarn", "to-dmap", source.name, "-o", "ours.rawacf"], cwd=folder))
-        if python:
-            theirs.append(run([python, "-c", PEER_CONVERT, source.name, "peer.rawacf"], cwd=folder))
-
-    def figures(ours, peer):
-        less = Figure("processor time", f"{ours.cpu:.2f} s", "missing", goal="≤ 1/20")
-        if peer:
-            less.peer, less.ratio = f"{peer.cpu:.2f} s", f"1/{peer.cpu / ours.cpu:.1f}"
-            less.kept = peer.cpu >= 20 * ours.cpu
-        return [less, bounded("peak memory", ours.peak / MIB, 64, "{:.0f} MiB")]
-
-    result = against(mine, theirs, figures)
-    if python:
-        same = filecmp.cmp(folder / "ours.rawacf", folder / "peer.rawacf", shallow=False)
-        result.figures.append(Figure("both made the same bytes", "yes" if same else "no", kept=same))
-    return result
-
-
-# ── other conversions of the radars ─────────────────────────────────────────────────────────────────────────────────
+# ── conversions of the radars ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def less_processor_time(mine, theirs, times, most=None):
@@ -370,6 +334,47 @@ def less_processor_time(mine, theirs, times, most=None):
     return against(mine, theirs, figures)
 
 
+def site_file(bench, name, kind, records):
+    """Makes a file in site layout; returns its path."""
+    source = bench.fresh(name) / f"20240912.1800.00.sas.0.{kind}.hdf5.site"
+    run([bench.maker, kind, source, str(records)])
+    return source
+
+
+PEER_CONVERT = (
+    "import sys; from pydarnio import BorealisConvert; "
+    "BorealisConvert(sys.argv[1], sys.argv[2], sys.argv[3], borealis_file_structure='site')"
+)
+
+
+def conversion(bench, kind, records, times, most=None):
+    source = site_file(bench, kind, kind, records)
+    folder, python, mine, theirs = source.parent, bench.peers.python(), [], []
+    for _ in range(bench.rounds):
+        for name in ("ours", "peer"):
+            (folder / name).unlink(missing_ok=True)
+        # The file's name as it is given becomes part of the output.
+        ours = [bench.program, "superdarn", "to-dmap", "--compat", source.name, "-o", "ours"]
+        mine.append(run(ours, cwd=folder))
+        if python:
+            theirs.append(run([python, "-c", PEER_CONVERT, source.name, kind, "peer"], cwd=folder))
+    result = less_processor_time(mine, theirs, times, most)
+    if python:
+        same = filecmp.cmp(folder / "ours", folder / "peer", shallow=False)
+        result.figures.append(Figure("both made the same bytes", "yes" if same else "no", kept=same))
+    return result
+
+
+def rawacf(bench):
+    """A rawacf file of two hours, site layout, 2,057 records, to DMAP, against pyDARNio."""
+    return conversion(bench, "rawacf", 2057, 20, 64)
+
+
+def bfiq(bench):
+    """A bfiq file of 500 records to IQDAT, against pyDARNio."""
+    return conversion(bench, "bfiq", 500, 15)
+
+
 # Names of records are milliseconds.
 TEN_TIMES = (
     "import sys, h5py; short, long = h5py.File(sys.argv[1]), h5py.File(sys.argv[2], 'w'); "
@@ -379,21 +384,20 @@ TEN_TIMES = (
 
 def rawacf_long(bench):
     """A rawacf file ten times as long: memory does not grow."""
-    folder, python = bench.fresh("rawacf-long"), bench.peers.python()
+    python = bench.peers.python()
     if not python:
         return Result(missing="h5py, which makes the input")
-    source = folder / "20240912.1800.00.sas.0.rawacf.hdf5.site"
-    run([bench.maker, "rawacf", folder / "short", "2057"])
-    run([python, "-c", TEN_TIMES, folder / "short", source])
+    short = site_file(bench, "rawacf-long", "rawacf", 2057)
+    folder, source = short.parent, short.with_name("20240912.2000.00.sas.0.rawacf.hdf5.site")
+    run([python, "-c", TEN_TIMES, short, source])
     use = run([bench.program, "superdarn", "to-dmap", source, "-o", folder / "long.rawacf"])
     return Result([bounded("peak memory", use.peak / MIB, 64, "{:.0f} MiB")], [("ours", use)])
 
 
 def packed(bench):
     """A rawacf file of two hours to DMAP in bzip2, against bzip2 -9 of the DMAP file alone."""
-    folder = bench.fresh("packed")
-    source = folder / "20240912.1800.00.sas.0.rawacf.hdf5.site"
-    run([bench.maker, "rawacf", source, "2057"])
+    source = site_file(bench, "packed", "rawacf", 2057)
+    folder = source.parent
     run([bench.program, "superdarn", "to-dmap", source, "-o", folder / "plain.rawacf"])
     program, mine, theirs = shutil.which("bzip2"), [], []
     for _ in range(bench.rounds):
@@ -408,32 +412,6 @@ def packed(bench):
     return against(mine, theirs, figures)
 
 
-PEER_IQDAT = (
-    "import sys; from pydarnio import BorealisConvert; "
-    "BorealisConvert(sys.argv[1], 'bfiq', sys.argv[2], borealis_file_structure='site')"
-)
-
-
-def bfiq(bench):
-    """A bfiq file of 500 records to IQDAT, against pyDARNio."""
-    folder = bench.fresh("bfiq")
-    source = folder / "20240912.1800.00.sas.0.bfiq.hdf5.site"
-    run([bench.maker, "bfiq", source, "500"])
-    python, mine, theirs = bench.peers.python(), [], []
-    for _ in range(bench.rounds):
-        for name in ("ours.iqdat", "peer.iqdat"):
-            (folder / name).unlink(missing_ok=True)
-        ours = [bench.program, "superdarn", "to-dmap", "--compat", source.name, "-o", "ours.iqdat"]
-        mine.append(run(ours, cwd=folder))
-        if python:
-            theirs.append(run([python, "-c", PEER_IQDAT, source.name, "peer.iqdat"], cwd=folder))
-    result = less_processor_time(mine, theirs, 15)
-    if python:
-        same = filecmp.cmp(folder / "ours.iqdat", folder / "peer.iqdat", shallow=False)
-        result.figures.append(Figure("both made the same bytes", "yes" if same else "no", kept=same))
-    return result
-
-
 # The whole file in memory, with the compression that array files have.
 PEER_RESTRUCTURE = (
     "import sys; from pydarnio import BorealisRead, BorealisWrite; "
@@ -444,9 +422,8 @@ PEER_RESTRUCTURE = (
 
 def restructure(bench):
     """An antennas_iq site file of 336 MB to the array layout, against pyDARNio's whole-file way."""
-    folder = bench.fresh("restructure")
-    source = folder / "20240912.1800.00.sas.0.antennas_iq.hdf5.site"
-    run([bench.maker, "antennas_iq", source, "220"])
+    source = site_file(bench, "restructure", "antennas_iq", 220)
+    folder = source.parent
     python, mine, theirs = bench.peers.python(), [], []
     for _ in range(bench.rounds):
         for name in ("ours.hdf5", "peer.hdf5"):
@@ -463,9 +440,8 @@ PEER_DMAP_WRITE = "import sys, dmap; dmap.write_rawacf(dmap.read_rawacf(sys.argv
 
 def dmap(bench):
     """A DMAP file of 57 MB: checked record by record, and read and written, against darn-dmap."""
-    folder = bench.fresh("dmap")
-    source = folder / "20240912.1800.00.sas.0.rawacf.hdf5.site"
-    run([bench.maker, "rawacf", source, "2057"])
+    source = site_file(bench, "dmap", "rawacf", 2057)
+    folder = source.parent
     run([bench.program, "superdarn", "to-dmap", source, "-o", folder / "x.rawacf"])
     python, result = bench.peers.python(), Result()
     check, copy = ["dmap", "check", "--strict", folder / "x.rawacf"], ["dmap", "cat", folder / "x.rawacf", "--force"]
@@ -492,10 +468,8 @@ def dmap(bench):
 
 def plot(bench):
     """One picture of an antennas_iq file of 3 GB: reads only what it draws."""
-    folder = bench.fresh("plot")
-    source = folder / "20240912.1800.00.sas.0.antennas_iq.hdf5.site"
-    run([bench.maker, "antennas_iq", source, "2000"])
-    use = run([bench.program, "superdarn", "plot-iq", source, "-o", folder, "--antennas", "3"])
+    source = site_file(bench, "plot", "antennas_iq", 2000)
+    use = run([bench.program, "superdarn", "plot-iq", source, "-o", source.parent, "--antennas", "3"])
     return Result([bounded("peak memory", use.peak / MIB, 150, "{:.0f} MiB")], [("ours", use)])
 
 

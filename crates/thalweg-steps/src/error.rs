@@ -31,6 +31,21 @@ pub enum Error {
         #[source]
         source: Box<borealis::Error>,
     },
+    /// Borealis output failed.
+    #[error("write {}", path.display())]
+    WriteBorealis {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: Box<borealis::Error>,
+    },
+    /// Somebody writes to a file.
+    #[error("clean {}: somebody is writing to it", path.display())]
+    Changing {
+        /// Which.
+        path: PathBuf,
+    },
     /// A DMAP file is bad.
     #[error("read {}", path.display())]
     Dmap {
@@ -194,7 +209,8 @@ impl Error {
                 }
                 _ => ErrorClass::Transient,
             },
-            Self::Borealis { source, .. } => source.class(),
+            Self::Borealis { source, .. } | Self::WriteBorealis { source, .. } => source.class(),
+            Self::Changing { .. } => ErrorClass::NotYet,
             Self::Dmap { source, .. } | Self::WriteDmap { source, .. } => source.class(),
             Self::BadRecords { .. }
             | Self::NoRecords { .. }
@@ -218,6 +234,8 @@ impl Error {
         match self {
             Self::Io { path, .. }
             | Self::Borealis { path, .. }
+            | Self::WriteBorealis { path, .. }
+            | Self::Changing { path }
             | Self::Dmap { path, .. }
             | Self::WriteDmap { path, .. }
             | Self::BadRecords { path, .. }

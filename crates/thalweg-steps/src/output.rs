@@ -51,10 +51,13 @@ impl Output {
         &self.temporary
     }
 
-    /// Gives the new file mode and owner of the one whose place it takes.
-    pub(crate) fn keep_mode(&self, file: &File) -> Result<(), Error> {
+    /// Gives the new file mode, owner and time of the one whose place it takes.
+    pub(crate) fn keep_attributes(&self, file: &File) -> Result<(), Error> {
         let old = std::fs::metadata(&self.target).map_err(failed("look at", &self.target))?;
         file.set_permissions(old.permissions()).map_err(failed("set the mode of", &self.temporary))?;
+        // When it was measured decides about it later, not when it was mended.
+        let time = old.modified().and_then(|time| file.set_modified(time));
+        time.map_err(failed("set the time of", &self.temporary))?;
         // Only root may give a file away; for others the mode is what matters.
         let _ = std::os::unix::fs::fchown(file, Some(old.uid()), Some(old.gid()));
         Ok(())

@@ -34,12 +34,20 @@ pub enum Error {
         found: String,
     },
     /// Another kind of file than asked for.
-    #[error("read records: this is a {found} file, not {expected}")]
+    #[error("read records: the file holds {found}, not {expected}")]
     WrongKind {
         /// What was asked for.
         expected: FileKind,
         /// What it is.
         found: FileKind,
+    },
+    /// The two looks at a file have found different things.
+    #[error("it has changed while it was read: {found} records the second time, {expected} before")]
+    Changed {
+        /// Records found in the end.
+        found: u64,
+        /// Records found first.
+        expected: u64,
     },
     /// A kind whose records are not read.
     #[error("read records: those of a {kind} file are not read")]
@@ -103,6 +111,7 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Hdf5(error) => error.class(),
+            Self::Changed { .. } => ErrorClass::NotYet,
             _ => ErrorClass::Data,
         }
     }

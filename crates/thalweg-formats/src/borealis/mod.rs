@@ -17,6 +17,7 @@ mod probe;
 mod read;
 mod record;
 mod restructure;
+mod rows;
 pub mod synth;
 mod version;
 

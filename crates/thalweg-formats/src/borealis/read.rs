@@ -11,6 +11,7 @@ use std::rc::Rc;
 use super::error::{Error, FieldProblem, RecordProblem};
 use super::fields::{Expected, IGNORED, Place, Want, expected};
 use super::record::{Assembler, HEADER, RecordType, Values};
+use super::rows::{Column, cut_padding, texts_of_characters};
 use super::version::{Detected, FileKind, Layout, Version, detect};
 use crate::hdf5::{self, Array, Attribute, Dataset, Dtype, File, Link};
 
@@ -147,17 +148,6 @@ struct Rows {
     /// What is wrong with the arrangement as a whole; every record has it.
     problems: Vec<FieldProblem>,
     count: usize,
-}
-
-/// A dataset with a row per record, of which a few rows are at hand.
-#[derive(Debug)]
-struct Column {
-    name: &'static str,
-    dataset: Dataset,
-    /// For texts: characters of one row.
-    characters: Option<usize>,
-    start: usize,
-    bytes: Vec<u8>,
 }
 
 impl BorealisFile {
@@ -314,7 +304,13 @@ impl BorealisFile {
         if self.layout == Layout::Site {
             compare("noise_at_freq", length("noise_at_freq"), "num_sequences", sequences);
             let by = if values.contains_key("data_dimensions") { "data_dimensions" } else { "correlation_dimensions" };
-            let dims = values.get(by).and_then(|dims| dims.to_i64s()).unwrap_or_default();
+            let dims = values.get(by).and_then(|dims| dims.to_i64s());
+            let product = |dims: &Vec<i64>| dims.iter().try_fold(1_i64, |product, dim| product.checked_mul(*dim));
+            let volume = dims.as_ref().map(|dims| product(dims).unwrap_or(i64::MAX));
+            for field in LARGE {
+                compare(field, length(field), by, volume);
+            }
+            let dims = dims.unwrap_or_default();
             let axis = |axis: usize| dims.get(axis).and_then(|dim| usize::try_from(*dim).ok());
             match self.kind {
                 FileKind::Rawacf => compare(by, axis(0), "beam_nums", beams),
@@ -407,8 +403,7 @@ impl BorealisFile {
         };
         let value = match (used, expected.want) {
             (false, _) => frame(),
-            (true, Want::Characters) => self.characters(&dataset)?,
-            (true, _) => self.file.fixed(self.file.read(&dataset)?)?,
+            (true, want) => self.value(want, &dataset)?,
         };
         let value = Rc::new(value);
         // Of a v1 file most fields are links to the same few objects.
@@ -419,13 +414,13 @@ impl BorealisFile {
         Ok(told.then_some(value))
     }
 
-    /// Reads texts that are kept as a run of characters, all of the length that an attribute says.
-    fn characters(&self, dataset: &Dataset) -> Result<Array, hdf5::Error> {
-        if dataset.dtype().is_text() {
-            return self.file.fixed(self.file.read(dataset)?);
+    /// Reads a dataset. Texts that are kept as a run of characters have the length that an attribute says.
+    fn value(&self, want: Want, dataset: &Dataset) -> Result<Array, hdf5::Error> {
+        let value = self.file.read(dataset)?;
+        if want == Want::Characters && !value.dtype.is_text() {
+            return Ok(texts_of_characters(&value.bytes, self.item_size(dataset)?));
         }
-        let longest = self.item_size(dataset)?;
-        Ok(texts_of_characters(&self.file.read(dataset)?.bytes, longest))
+        self.file.fixed(value)
     }
 
     /// Returns the characters of each text of a run; 0 if nothing says it.
@@ -473,12 +468,7 @@ impl BorealisFile {
             }
             if expected.shared {
                 if used {
-                    let read = if expected.want == Want::Characters {
-                        self.characters(&dataset)
-                    } else {
-                        self.file.read(&dataset).and_then(|value| self.file.fixed(value))
-                    };
-                    match read {
+                    match self.value(expected.want, &dataset) {
                         Ok(value) => {
                             rows.shared.insert(name, Rc::new(value));
                         }
@@ -504,7 +494,7 @@ impl BorealisFile {
                 lengths.push((name, length));
             }
             if used {
-                rows.columns.push(Column { name, dataset, characters, start: 0, bytes: Vec::new() });
+                rows.columns.push(Column::new(name, dataset, characters));
             }
         }
         let mut extra: Vec<String> = attributes.into_keys().chain(members.into_keys().map(str::to_owned)).collect();
@@ -543,105 +533,13 @@ impl BorealisFile {
             }
         }
         if problems.is_empty() {
-            for (by, fields) in CUTS {
-                cut(&mut values, by, fields, &mut problems);
-            }
+            cut_padding(&mut values, &mut problems);
         }
         if problems.is_empty() {
             return Ok(Outcome::Good(Box::new(RecordValues { name: None, values })));
         }
         let record = format!("number {row}");
         Ok(Outcome::Bad(RecordProblem { record, problems, incomplete_last: false }))
-    }
-}
-
-/// How much of the padded rows of array files is real: the field that says it, and of which axes of which fields.
-const CUTS: &[(&str, &[Cut])] = &[
-    (
-        "num_sequences",
-        &[
-            ("sqn_timestamps", 1, 0),
-            ("noise_at_freq", 1, 0),
-            ("data", 3, 1),
-            ("data", 4, 1),
-            // Some software puts one row for all sequences here.
-            ("pulse_phase_offset", 2, 0),
-        ],
-    ),
-    (
-        "num_beams",
-        &[
-            ("beam_nums", 1, 0),
-            ("beam_azms", 1, 0),
-            ("main_acfs", 3, 0),
-            ("intf_acfs", 3, 0),
-            ("xcfs", 3, 0),
-            ("data", 4, 2),
-        ],
-    ),
-    ("num_blanked_samples", &[("blanked_samples", 1, 0)]),
-];
-
-/// A field, its number of dimensions (if it has another one this is not meant), and the axis.
-type Cut = (&'static str, usize, usize);
-
-impl Column {
-    /// Returns one row, whose shape is that of the dataset without its first dimension.
-    fn row(&mut self, file: &File, row: usize) -> Result<Array, hdf5::Error> {
-        let dims = self.dataset.shape().unwrap_or_default();
-        let inner: Vec<usize> = dims.get(1..).unwrap_or_default().to_vec();
-        let element = self.dataset.dtype().size();
-        if let Some(longest) = self.characters {
-            let bytes = longest.saturating_mul(4);
-            let text = file.read_rows(&self.dataset, row.saturating_mul(bytes), bytes)?;
-            return Ok(Array { shape: Some(Vec::new()), ..texts_of_characters(&text, longest) });
-        }
-        let size = inner.iter().fold(element, |size, dim| size.saturating_mul(*dim));
-        let held = self.bytes.len().checked_div(size).unwrap_or(0);
-        if size > 0 && !(self.start..self.start + held).contains(&row) {
-            let step = self.dataset.rows_at_once().max(1);
-            let start = row / step * step;
-            let count = step.min(dims.first().copied().unwrap_or(0).saturating_sub(start));
-            self.bytes = file.read_rows(&self.dataset, start, count)?;
-            self.start = start;
-        }
-        let from = (row - self.start.min(row)) * size;
-        let bytes = self.bytes.get(from..from + size).unwrap_or_default().to_vec();
-        Ok(Array { dtype: self.dataset.dtype().clone(), shape: Some(inner), bytes })
-    }
-}
-
-/// Decodes UTF-32 characters, so many to a text, filled up with NUL.
-fn texts_of_characters(bytes: &[u8], longest: usize) -> Array {
-    let (characters, _) = bytes.as_chunks();
-    let characters: Vec<char> =
-        characters.iter().map(|four| char::from_u32(u32::from_le_bytes(*four)).unwrap_or('\u{fffd}')).collect();
-    let texts: Vec<String> = characters
-        .chunks(longest.max(1))
-        .map(|text| text.iter().collect::<String>().trim_end_matches('\0').to_owned())
-        .collect();
-    Array::texts(&texts.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
-/// Cuts fields of a row to the size that `by` gives for this record.
-fn cut(values: &mut Values, by: &'static str, fields: &[Cut], problems: &mut Vec<FieldProblem>) {
-    if !fields.iter().any(|(field, ..)| values.contains_key(field)) {
-        return;
-    }
-    // What has no count of its own (blanked samples before v0.5) is not padded.
-    let Some(count) = values.get(by) else { return };
-    let Some(size) = count.to_i64s().and_then(|values| values.first().copied()) else {
-        problems.push(FieldProblem::Value { field: by.to_owned() });
-        return;
-    };
-    for (field, rank, axis) in fields {
-        let Some(value) = values.get_mut(field).filter(|value| value.dims().len() == *rank) else { continue };
-        let found = value.dims()[*axis];
-        match usize::try_from(size) {
-            Ok(wanted) if wanted == found => {}
-            Ok(wanted) if wanted < found => Rc::make_mut(value).cut(*axis, wanted),
-            _ => problems.push(FieldProblem::Length { field, found, expected: size, by }),
-        }
     }
 }
 

@@ -52,7 +52,9 @@ pub fn restructure(
     options: RestructureOptions,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Restructured, Error> {
-    let file = BorealisFile::open(input, Wanted::Small, options.lenient)?;
+    // Where bad records are to be left out, the first pass has to read all, since values too may be what is bad.
+    let wanted = if options.drop_bad_records { Wanted::All } else { Wanted::Small };
+    let file = BorealisFile::open(input, wanted, options.lenient)?;
     match file.layout() {
         Layout::Site => to_array(file, input, output, options, progress),
         Layout::Array => to_site(input, output, options, progress),
@@ -159,10 +161,18 @@ fn to_array(
     let mut written = 0;
     while let Some(record) = good.next()? {
         let name = record.name.clone().unwrap_or_default();
+        if written == total {
+            return Err(Error::Changed { found: written + 1, expected: total });
+        }
         for (column, rows) in &mut writers {
             let value = value_of(kind, &record.values, column.field.name, &name)?;
             let bytes = if column.field.want == Want::Characters {
-                characters(&[first_text(&value)], ROW_CHARACTERS)
+                let text = first_text(&value);
+                if text.chars().count() > ROW_CHARACTERS {
+                    done.warnings
+                        .push(format!("record {name}: {} is cut to {ROW_CHARACTERS} characters", column.field.name));
+                }
+                characters(&[text], ROW_CHARACTERS)
             } else {
                 padded(&value, &column.dims)
             };
@@ -170,6 +180,9 @@ fn to_array(
         }
         written += 1;
         progress(written, total);
+    }
+    if written != total {
+        return Err(Error::Changed { found: written, expected: total });
     }
     for (_, rows) in writers {
         rows.finish()?;
@@ -250,12 +263,7 @@ fn extents(
 ) -> Result<Vec<(Dtype, Vec<usize>)>, Error> {
     rows.iter()
         .map(|field| match field.name {
-            "data" | "main_acfs" | "intf_acfs" | "xcfs" => {
-                let dims = large_dims(kind, values, record)?;
-                let there = values.get(field.name).map(|value| value.len());
-                let fits = dims.iter().try_fold(1_usize, |n, dim| n.checked_mul(*dim)) == there;
-                if fits { Ok((Dtype::Complex64, dims)) } else { Err(unusable(record, field.name)) }
-            }
+            "data" | "main_acfs" | "intf_acfs" | "xcfs" => Ok((Dtype::Complex64, large_dims(kind, values, record)?)),
             name => value_of(kind, values, name, record).map(|value| (value.dtype.clone(), value.dims().to_vec())),
         })
         .collect()
@@ -282,11 +290,7 @@ fn value_of(kind: FileKind, values: &Values, field: &'static str, record: &str) 
         "num_blanked_samples" => length("blanked_samples"),
         "data" | "main_acfs" | "intf_acfs" | "xcfs" => {
             let value = values.get(field).ok_or_else(|| unusable(record, field))?;
-            let dims = large_dims(kind, values, record)?;
-            if dims.iter().try_fold(1_usize, |n, dim| n.checked_mul(*dim)) != Some(value.len()) {
-                return Err(unusable(record, field));
-            }
-            Ok(Rc::new(Array { shape: Some(dims), ..Array::clone(value) }))
+            Ok(Rc::new(Array { shape: Some(large_dims(kind, values, record)?), ..Array::clone(value) }))
         }
         field => values.get(field).cloned().ok_or_else(|| unusable(record, field)),
     }

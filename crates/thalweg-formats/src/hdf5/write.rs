@@ -149,7 +149,9 @@ impl GroupWriter {
         let value = there(value);
         supported(&path, &value)?;
         let dataset = guarded(&path, || self.create(name, &value, storage))?;
-        guarded(&path, || dataset.write_raw_bytes(&value.bytes))?;
+        if !value.bytes.is_empty() {
+            guarded(&path, || dataset.write_raw_bytes(&value.bytes))?;
+        }
         notes(&dataset, &path, attributes)
     }
 

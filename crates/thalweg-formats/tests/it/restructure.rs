@@ -280,3 +280,55 @@ fn other_files_are_refused() {
     assert!(matches!(change(&v1, &dir.path().join("x")).unwrap_err(), Error::NoOtherLayout { .. }));
     assert!(matches!(bad_records(&v1, true).unwrap_err(), Error::NoSiteFile));
 }
+
+/// Samples that cannot be read make their record bad too, in the first look as in the second.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a file is damaged on purpose")]
+fn samples_that_disagree_with_their_size_are_left_out() {
+    let Some(input) = sample("borealis/20230115.1400.00.sas.0.antennas_iq.hdf5.site") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (site, array) = (dir.path().join("a.site"), dir.path().join("a.hdf5"));
+    edited(&input, &site, |n, name, mut value| {
+        if (n, name) == (1, "data") {
+            value.cut(0, 100);
+        }
+        Some(value)
+    });
+    let error = change(&site, &array).unwrap_err().to_string();
+    assert!(error.starts_with("1 of 4 records are bad") && error.contains("data has a length of 100"), "{error}");
+    let dropping = RestructureOptions { drop_bad_records: true, ..RestructureOptions::default() };
+    let done = restructure(&site, &array, dropping, &mut |_, _| {}).unwrap();
+    assert_eq!((done.records, done.dropped.len(), records(&array).len()), (3, 1, 3));
+
+    // Cut off inside the samples of the last record: nothing is there that could be read.
+    let bytes = std::fs::read(&input).unwrap();
+    std::fs::write(&site, &bytes[..bytes.len() - 2000]).unwrap();
+    assert!(restructure(&site, &array, dropping, &mut |_, _| {}).is_err());
+}
+
+#[test]
+fn phase_codes_may_be_empty() {
+    let Some(input) = sample("borealis/20230115.1400.00.sas.0.bfiq.hdf5.site") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let [site, array, again] = ["a.site", "a.hdf5", "b.site"].map(|name| dir.path().join(name));
+    edited(&input, &site, |_, name, value| {
+        Some(if name == "pulse_phase_offset" { Array::f32s(&[0], &[]) } else { value })
+    });
+    change(&site, &array).unwrap();
+    change(&array, &again).unwrap();
+    assert!(records(&again).iter().all(|record| record.values["pulse_phase_offset"].is_empty()));
+}
+
+#[test]
+fn a_text_that_is_cut_is_told() {
+    let Some(input) = sample("borealis/20230115.1400.00.sas.0.rawacf.hdf5.site") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (site, array) = (dir.path().join("a.site"), dir.path().join("a.hdf5"));
+    let long = "x".repeat(300);
+    edited(&input, &site, |n, name, value| {
+        Some(if (n, name) == (2, "slice_interfacing") { Array::text(&long) } else { value })
+    });
+    let done = change(&site, &array).unwrap();
+    assert!(done.warnings.len() == 1 && done.warnings[0].contains("slice_interfacing is cut to 256"), "{done:?}");
+    assert_eq!(records(&array)[2].values["slice_interfacing"].fixed_texts(), ["x".repeat(256)]);
+}

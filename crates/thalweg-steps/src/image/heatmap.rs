@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use ::image::{Rgb, RgbImage};
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -48,6 +49,7 @@ pub(crate) struct Heatmap {
 }
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+type Chart<'a, 'b> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 fn failed(error: impl std::fmt::Display) -> Error {
     Error::Drawing { message: error.to_string() }
@@ -85,8 +87,7 @@ impl Heatmap {
         // Sizes of text in thousandths of the width.
         let size = |thousandths: f64| f64::from(width) * thousandths / 1000.0;
         let pixels = |thousandths: f64| whole(size(thousandths));
-        let text = |thousandths: f64| (FAMILY, size(thousandths)).into_font();
-        let head = text(19.0).color(&BLACK).pos(Pos::new(HPos::Center, VPos::Top));
+        let head = (FAMILY, size(19.0)).into_font().color(&BLACK).pos(Pos::new(HPos::Center, VPos::Top));
         root.draw(&Text::new(self.title.clone(), (whole(f64::from(width) / 2.0), pixels(10.0)), head))
             .map_err(failed)?;
         let (_, body) = root.split_vertically(pixels(40.0));
@@ -97,77 +98,34 @@ impl Heatmap {
         let upper_height = if self.panel.is_some() { whole(room * self.panel_height) } else { 0 };
         let (upper, lower) = left_side.split_vertically(upper_height);
         let (_, bar_side) = right_side.split_vertically(upper_height);
+        let left = |area| {
+            let mut builder = ChartBuilder::on(area);
+            builder.margin_top(gap).margin_right(gap).margin_left(edge);
+            builder.set_label_area_size(LabelAreaPosition::Left, labels);
+            builder
+        };
         if let Some(panel) = &self.panel {
-            let mut top = panel.points.iter().map(|point| point.1).filter(|y| y.is_finite()).fold(f64::MIN, f64::max);
-            let mut bottom =
-                panel.points.iter().map(|point| point.1).filter(|y| y.is_finite()).fold(f64::MAX, f64::min);
-            if top < bottom {
-                (bottom, top) = (0.0, 1.0);
-            }
-            let bottom = if panel.from_zero { 0.0 } else { bottom - (top - bottom) * 0.05 };
-            let top = top + ((top - bottom) * 0.05).max(0.5);
-            let mut chart = ChartBuilder::on(&upper)
-                .margin_top(gap)
-                .margin_right(gap)
-                .margin_left(edge)
-                .margin_bottom(gap)
-                .set_label_area_size(LabelAreaPosition::Left, labels)
-                .build_cartesian_2d(self.x.0..self.x.1, bottom..top)
-                .map_err(failed)?;
-            chart
-                .configure_mesh()
-                .disable_mesh()
-                .x_labels(0)
-                .y_labels(5)
-                .label_style(text(14.0))
-                .axis_desc_style(text(16.0))
-                .y_desc(panel.label)
-                .y_label_formatter(&|y| number(*y))
-                .draw()
-                .map_err(failed)?;
+            let (bottom, top) = panel.ends();
+            let mut chart =
+                left(&upper).margin_bottom(gap).build_cartesian_2d(self.x.0..self.x.1, bottom..top).map_err(failed)?;
+            Axes { x: None, y: panel.label, marks: (0, 5), times: false }.draw(&mut chart, &size)?;
             let line = LineSeries::new(panel.points.iter().copied(), RGBColor(31, 119, 180).stroke_width(2));
             chart.draw_series(line).map_err(failed)?;
         }
-        let mut chart = ChartBuilder::on(&lower)
-            .margin_top(gap)
-            .margin_right(gap)
-            .margin_left(edge)
-            .set_label_area_size(LabelAreaPosition::Left, labels)
+        let mut chart = left(&lower)
             .set_label_area_size(LabelAreaPosition::Bottom, foot)
             .build_cartesian_2d(self.x.0..self.x.1, self.y.0..self.y.1)
             .map_err(failed)?;
-        chart
-            .configure_mesh()
-            .disable_mesh()
-            .x_labels(9)
-            .y_labels(8)
-            .label_style(text(14.0))
-            .axis_desc_style(text(16.0))
-            .x_desc(self.x_label)
-            .y_desc(self.y_label)
-            .x_label_formatter(&|x| if self.times { clock(*x) } else { number(*x) })
-            .y_label_formatter(&|y| number(*y))
-            .draw()
-            .map_err(failed)?;
+        Axes { x: Some(self.x_label), y: self.y_label, marks: (9, 8), times: self.times }.draw(&mut chart, &size)?;
         let cells = chart.plotting_area().get_pixel_range();
-        let limits = (f64::from(self.limits.0), f64::from(self.limits.1));
         let mut bar = ChartBuilder::on(&bar_side)
             .margin_top(gap)
             .margin_bottom(foot)
             .margin_right(edge)
             .set_label_area_size(LabelAreaPosition::Right, pixels(56.0))
-            .build_cartesian_2d(0.0..1.0, limits.0..limits.1)
+            .build_cartesian_2d(0.0..1.0, f64::from(self.limits.0)..f64::from(self.limits.1))
             .map_err(failed)?;
-        bar.configure_mesh()
-            .disable_mesh()
-            .x_labels(0)
-            .y_labels(8)
-            .label_style(text(14.0))
-            .axis_desc_style(text(16.0))
-            .y_desc(self.bar_label)
-            .y_label_formatter(&|y| number(*y))
-            .draw()
-            .map_err(failed)?;
+        Axes { x: None, y: self.bar_label, marks: (0, 8), times: false }.draw(&mut bar, &size)?;
         Ok(Places { cells, bar: bar.plotting_area().get_pixel_range() })
     }
 
@@ -202,6 +160,43 @@ impl Heatmap {
                 }
             }
         }
+    }
+}
+
+/// Names of two axes, and about how many numbers stand at them.
+struct Axes<'a> {
+    x: Option<&'a str>,
+    y: &'a str,
+    marks: (usize, usize),
+    /// The axis from left to right is in seconds since 1970.
+    times: bool,
+}
+
+impl Axes<'_> {
+    fn draw(&self, chart: &mut Chart<'_, '_>, size: &impl Fn(f64) -> f64) -> Result<(), Error> {
+        let text = |thousandths: f64| (FAMILY, size(thousandths)).into_font();
+        let x_numbers = |x: &f64| if self.times { clock(*x) } else { number(*x) };
+        let y_numbers = |y: &f64| number(*y);
+        let mut mesh = chart.configure_mesh();
+        mesh.disable_mesh().x_labels(self.marks.0).y_labels(self.marks.1).label_style(text(14.0));
+        mesh.axis_desc_style(text(16.0)).y_desc(self.y).x_label_formatter(&x_numbers).y_label_formatter(&y_numbers);
+        if let Some(label) = self.x {
+            mesh.x_desc(label);
+        }
+        mesh.draw().map_err(failed)
+    }
+}
+
+impl Panel {
+    /// Returns where its axis begins and ends.
+    fn ends(&self) -> (f64, f64) {
+        let values = || self.points.iter().map(|point| point.1).filter(|y| y.is_finite());
+        let (mut bottom, mut top) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
+        if top < bottom {
+            (bottom, top) = (0.0, 1.0);
+        }
+        let bottom = if self.from_zero { 0.0 } else { bottom - (top - bottom) * 0.05 };
+        (bottom, top + ((top - bottom) * 0.05).max(0.5))
     }
 }
 

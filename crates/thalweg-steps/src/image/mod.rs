@@ -4,13 +4,14 @@ mod colour;
 mod heatmap;
 mod resize;
 
-use std::io::Cursor;
-use std::path::Path;
+use std::io::{Cursor, Write as _};
+use std::path::{Path, PathBuf};
 
 use ::image::codecs::jpeg::JpegEncoder;
 use ::image::{ImageFormat, RgbImage};
 
 use crate::error::Error;
+use crate::output::Output;
 
 pub(crate) use heatmap::{Heatmap, Panel};
 pub use resize::{ResizeOptions, resize};
@@ -32,9 +33,8 @@ pub(crate) fn encode(picture: &RgbImage, path: &Path, quality: u8) -> Result<Vec
 }
 
 /// Writes bytes under a name, which holds them all or is not there.
-pub(crate) fn write(bytes: &[u8], path: &Path, inputs: &[std::path::PathBuf], force: bool) -> Result<u64, Error> {
-    use std::io::Write as _;
-    let (output, mut file) = crate::output::Output::create(path, inputs, force)?;
+pub(crate) fn write(bytes: &[u8], path: &Path, inputs: &[PathBuf], force: bool) -> Result<u64, Error> {
+    let (output, mut file) = Output::create(path, inputs, force)?;
     file.write_all(bytes).map_err(|source| Error::Io { action: "write", path: path.to_owned(), source })?;
     output.publish(&file)
 }

@@ -6,4 +6,5 @@ mod data;
 mod dmap;
 mod peers;
 mod pictures;
+mod restructure;
 mod to_dmap;

@@ -184,7 +184,7 @@ fn other_kinds_are_named(#[case] input: &str) {
     let dir = tempfile::tempdir().unwrap();
     let error = convert(&input, &dir.path().join("out"), &ToDmapOptions::default()).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Data);
-    assert!(error.with_causes().contains("this is a antennas_iq file, not rawacf"), "{}", error.with_causes());
+    assert!(error.with_causes().contains("the file holds antennas_iq, not rawacf"), "{}", error.with_causes());
 }
 
 #[test]

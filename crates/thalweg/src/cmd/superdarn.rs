@@ -61,7 +61,7 @@ enum What {
     /// Takes bad records out of site files, in place
     ///
     /// Bad is a record whose number of sequences disagrees with its time stamps. A new file takes the place of the old one
-    /// when it is complete; a file without bad records is not touched.
+    /// when it is complete, with its mode, owner and time; a file without bad records is not touched.
     #[command(
         after_help = "Examples:\n  thalweg superdarn clean --dry-run *.hdf5.site\n  thalweg superdarn clean --fields 20191106.0000.00.sas.0.rawacf.hdf5.site"
     )]

@@ -202,7 +202,7 @@ fn layouts_are_changed_and_pictures_drawn() {
     let (_, err) = run(at, &["superdarn", "plot-iq", name, "-o", ".", "--antennas", "9-2"], 2);
     assert!(err.contains("says no numbers of antennas"), "{err}");
     let (_, err) = run(at, &["superdarn", "plot-rawacf", name, "-o", "."], 4);
-    assert!(err.contains("this is a antennas_iq file"), "{err}");
+    assert!(err.contains("the file holds antennas_iq"), "{err}");
 }
 
 /// Since v1.0 the radar may write DMAP itself.
